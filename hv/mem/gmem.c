@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the memfd of guest RAM and its mapping (see gmem.h). Must never touch a page nobody asked
+ * for: holes are what makes a large, mostly idle guest cheap to move.
+ * Next in the flow: dirty.c.
+ */
+#include "hv/mem/gmem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "hv/base/bitmap.h"
+#include "hv/base/size.h"
+
+#define GMEM_ALIGN (2ull << 20) /* a huge page: host mappings start on one */
+
+static int gmem_host_available(uint64_t *bytes, struct err *e)
+{
+	char line[128];
+	uint64_t kib = 0;
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	if (!f)
+		return err_errno(e, "cannot read /proc/meminfo");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1)
+			break;
+	}
+	fclose(f);
+	*bytes = kib << 10;
+	return 0;
+}
+
+int gmem_check_size(uint64_t size, bool overcommit, struct err *e)
+{
+	char want[32], have[32];
+	uint64_t avail = 0;
+	int r;
+
+	if (size < GMEM_SIZE_MIN || size > GMEM_SIZE_MAX)
+		return err_set(e, -EINVAL,
+			"guest memory of %s is out of range: it must be 64 MiB to 16 TiB",
+			size_format(size, want, sizeof(want)));
+	if (size % GMEM_PAGE_SIZE)
+		return err_set(e, -EINVAL,
+			"guest memory of %" PRIu64 " bytes is not a multiple of 4 KiB", size);
+	r = overcommit ? 0 : gmem_host_available(&avail, e);
+	if (r || overcommit)
+		return r;
+	if (size > avail)
+		return err_set(e, -ENOMEM,
+			"guest memory of %s does not fit: this host has %s available; use a smaller "
+			"--memory, free some, or accept the risk with --overcommit",
+			size_format(size, want, sizeof(want)),
+			size_format(avail, have, sizeof(have)));
+	return 0;
+}
+
+static int gmem_add_region(struct gmem *m, uint8_t *host, uint64_t gpa, uint64_t off, uint64_t size)
+{
+	struct gmem_region *r = &m->regions[m->nregions];
+
+	*r = (struct gmem_region){
+		.id = m->nregions,
+		.gpa = gpa,
+		.size = size,
+		.host = host + off,
+		.fd_offset = off,
+		.written = bitmap_new(size >> GMEM_PAGE_SHIFT),
+	};
+	if (!r->written)
+		return -ENOMEM;
+	m->nregions++;
+	return 0;
+}
+
+/*
+ * Maps @m->size bytes of the memfd at a 2 MiB boundary: an address space is reserved with room to
+ * align, the file mapped over its middle, the rest given back.
+ */
+static uint8_t *gmem_map(const struct gmem *m)
+{
+	uint64_t span = m->size + GMEM_ALIGN;
+	uint8_t *p, *at;
+	size_t tail;
+
+	p = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	at = (uint8_t *)(((uintptr_t)p + GMEM_ALIGN - 1) & ~(uintptr_t)(GMEM_ALIGN - 1));
+	if (mmap(at, m->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, m->fd,
+		    0) == MAP_FAILED) {
+		munmap(p, span);
+		return NULL;
+	}
+	if (at > p)
+		munmap(p, (size_t)(at - p));
+	tail = (size_t)(p + span - (at + m->size));
+	if (tail)
+		munmap(at + m->size, tail);
+	return at;
+}
+
+int gmem_init(struct gmem *m, uint64_t size, struct err *e)
+{
+	uint64_t low = size < GMEM_HOLE_START ? size : GMEM_HOLE_START;
+	uint8_t *host;
+
+	memset(m, 0, sizeof(*m));
+	m->size = size;
+	m->fd = memfd_create("watari-ram", MFD_CLOEXEC);
+	if (m->fd < 0)
+		return err_errno(e, "cannot create guest memory");
+	if (ftruncate(m->fd, (off_t)size) < 0) {
+		err_errno(e, "cannot size guest memory");
+		goto out;
+	}
+	host = gmem_map(m);
+	if (!host) {
+		err_errno(e, "cannot map guest memory");
+		goto out;
+	}
+	/* A dump of a crashed VMM is for finding our bugs, not for storing the guest's secrets. */
+	madvise(host, size, MADV_DONTDUMP);
+	/* Region 0 exists from here on, so that gmem_fini() can unmap. */
+	if (gmem_add_region(m, host, 0, 0, low) ||
+		(size > low && gmem_add_region(m, host, GMEM_HOLE_END, low, size - low))) {
+		err_set(e, -ENOMEM, "no memory for the map of guest pages");
+		if (m->nregions == 0)
+			munmap(host, size);
+		goto out;
+	}
+	return 0;
+out:
+	gmem_fini(m);
+	return e ? e->code : -EIO;
+}
+
+void gmem_fini(struct gmem *m)
+{
+	if (m->nregions)
+		munmap(m->regions[0].host, m->size);
+	for (uint32_t i = 0; i < m->nregions; i++)
+		free(m->regions[i].written);
+	if (m->size && m->fd >= 0)
+		close(m->fd);
+	memset(m, 0, sizeof(*m));
+	m->fd = -1;
+}
+
+const struct gmem_region *gmem_find(const struct gmem *m, uint64_t gpa, uint64_t len)
+{
+	for (uint32_t i = 0; i < m->nregions; i++) {
+		const struct gmem_region *r = &m->regions[i];
+
+		if (gpa >= r->gpa && gpa - r->gpa <= r->size && len <= r->size - (gpa - r->gpa))
+			return r;
+	}
+	return NULL;
+}
+
+uint8_t *gmem_view(const struct gmem *m, uint64_t gpa, uint64_t len)
+{
+	const struct gmem_region *r = gmem_find(m, gpa, len);
+
+	return r ? r->host + (gpa - r->gpa) : NULL;
+}
+
+void gmem_mark(const struct gmem *m, uint64_t gpa, uint64_t len)
+{
+	const struct gmem_region *r = gmem_find(m, gpa, len);
+	uint64_t first, last;
+
+	if (!r || len == 0)
+		return;
+	first = (gpa - r->gpa) >> GMEM_PAGE_SHIFT;
+	last = (gpa - r->gpa + len - 1) >> GMEM_PAGE_SHIFT;
+	for (uint64_t p = first; p <= last; p++)
+		bitmap_set_atomic(r->written, p);
+}
+
+bool gmem_read(const struct gmem *m, uint64_t gpa, void *dst, size_t len)
+{
+	const uint8_t *p = gmem_view(m, gpa, len);
+
+	if (!p) {
+		memset(dst, 0, len);
+		return false;
+	}
+	memcpy(dst, p, len);
+	return true;
+}
+
+bool gmem_write(const struct gmem *m, uint64_t gpa, const void *src, size_t len)
+{
+	uint8_t *p = gmem_view(m, gpa, len);
+
+	if (!p)
+		return false;
+	memcpy(p, src, len);
+	gmem_mark(m, gpa, len);
+	return true;
+}
+
+int gmem_next_data(const struct gmem *m, const struct gmem_region *r, uint64_t from,
+	uint64_t *start, uint64_t *end, struct err *e)
+{
+	off_t limit = (off_t)(r->fd_offset + r->size);
+	off_t a, b;
+
+	if (from >= r->size)
+		return 0;
+	a = lseek(m->fd, (off_t)(r->fd_offset + from), SEEK_DATA);
+	if (a < 0 && errno == ENXIO)
+		return 0;
+	if (a < 0)
+		return err_errno(e, "cannot find the allocated parts of guest memory");
+	if (a >= limit)
+		return 0;
+	b = lseek(m->fd, a, SEEK_HOLE);
+	if (b < 0)
+		return err_errno(e, "cannot find the holes of guest memory");
+	*start = (uint64_t)a - r->fd_offset;
+	*end = (uint64_t)(b < limit ? b : limit) - r->fd_offset;
+	return 1;
+}
+
+int gmem_discard(const struct gmem *m, const struct gmem_region *r, uint64_t off, uint64_t len,
+	struct err *e)
+{
+	if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(r->fd_offset + off),
+		    (off_t)len) < 0)
+		return err_errno(e, "cannot give guest memory back to the host");
+	return 0;
+}
+
+int gmem_discard_all(const struct gmem *m, struct err *e)
+{
+	for (uint32_t i = 0; i < m->nregions; i++) {
+		const struct gmem_region *r = &m->regions[i];
+		uint64_t from = 0, start, end;
+		int rc;
+
+		/* Only what was allocated changes, so only that is marked as written. */
+		while ((rc = gmem_next_data(m, r, from, &start, &end, e)) > 0) {
+			rc = gmem_discard(m, r, start, end - start, e);
+			if (rc)
+				return rc;
+			gmem_mark(m, r->gpa + start, end - start);
+			from = end;
+		}
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+bool gmem_page_is_zero(const void *page)
+{
+	const uint64_t *p = page;
+
+	/* Most pages that are not zero differ early: look at one cache line before the loop. */
+	if (p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7])
+		return false;
+	for (size_t i = 8; i < GMEM_PAGE_SIZE / 8; i += 8) {
+		if (p[i] | p[i + 1] | p[i + 2] | p[i + 3] | p[i + 4] | p[i + 5] | p[i + 6] |
+			p[i + 7])
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A move, from above: what hv/cmd and hv/ctl call. The source's side runs on a thread of its own
+ * in the guest's process; the target's side runs on the main thread of the process that will be
+ * the guest's. Both open with the rendezvous (rendezvous.h) on a TCP connection, agree on versions,
+ * guest and transport, then move the guest over the transport (docs/protocol.md).
+ * Next in the flow: hv/migrate/rendezvous.h.
+ */
+#ifndef WATARI_MIGRATE_MOVE_H
+#define WATARI_MIGRATE_MOVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv/base/err.h"
+#include "hv/migrate/rendezvous.h"
+#include "hv/migrate/vm_ops.h"
+#include "hv/migrate/xport.h"
+
+enum mig_on_stall { MIG_ON_STALL_ABORT, MIG_ON_STALL_FREEZE };
+
+struct mig_params {
+	uint64_t downtime_limit_ns; /* the predicted blackout must fit in it; default 10 ms */
+	enum mig_on_stall on_stall; /* when rounds stop getting smaller; default abort */
+	unsigned streams;	    /* 1..16, default 1 */
+	uint64_t connect_timeout_ns; /* rendezvous and connection each; default 5 s */
+};
+void mig_params_default(struct mig_params *p);
+
+enum mig_phase { MIG_PHASE_INIT, MIG_PHASE_COPY, MIG_PHASE_FROZEN, MIG_PHASE_DONE, MIG_PHASE_FAILED };
+const char *mig_phase_name(enum mig_phase p); /* "init", "copy", "frozen", "done", "failed" */
+
+/* A snapshot of a running move, for progress lines. */
+struct mig_progress {
+	enum mig_phase phase;
+	unsigned round;		  /* 1 is the first pass */
+	uint64_t elapsed_ns;
+	uint64_t sent_bytes;	  /* page payload so far */
+	uint64_t residual_bytes;  /* known dirty and not sent yet */
+	uint64_t goodput;	  /* bytes/s, of this move so far; 0: not known yet */
+	uint64_t dirty_rate;	  /* bytes/s the guest dirtied in the last round; 0: not known */
+	uint64_t predicted_blackout_ns; /* if frozen now; 0: not known yet */
+	uint64_t eta_ns;	  /* to the end of this round; 0: not known */
+};
+
+/* The steps of the blackout, each in ns, as the source saw them. */
+struct mig_blackout {
+	uint64_t total_ns;   /* freeze asked for ... the target's word that it thawed */
+	uint64_t stop_ns;    /* vCPUs stopped */
+	uint64_t harvest_ns; /* last dirty pages found */
+	uint64_t residual_ns; /* last pages posted */
+	uint64_t save_ns;    /* state saved */
+	uint64_t send_ns;    /* state posted ... target's word that it loaded it */
+	uint64_t load_ns;    /* of send_ns, what the target spent loading */
+	uint64_t start_ns;   /* commit ... target's word that it thawed */
+};
+
+struct mig_result {
+	uint64_t total_ns;  /* connect ... thawed */
+	unsigned rounds;    /* passes before the freeze */
+	uint64_t sent_bytes; /* page payload */
+	uint64_t wire_bytes; /* everything sent by the transport */
+	uint64_t pages_sent, pages_zero, pages_skipped; /* skipped: zero and never sent */
+	uint64_t residual_bytes; /* moved while frozen */
+	uint64_t goodput;   /* bytes/s over the copy phase */
+	uint64_t predicted_blackout_ns;
+	struct mig_blackout blackout;
+	bool committed; /* true: the target owns the guest, whatever the return value says */
+};
+
+/*
+ * Moves the guest away. Blocks; call it on a thread of its own.
+ *  0          the target runs the guest; the source must never thaw it again
+ *  <0, !committed  given up; the guest runs here as before (thawed, tracking off)
+ *  <0, committed   in doubt: the target was told to run the guest and did not answer; the source
+ *                  stays frozen, the message says so
+ * @progress is called from this thread, at least every 100 ms while something moves.
+ * @cancel, an int other threads may set to 1 atomically, gives the move up before commit.
+ */
+struct mig_source_args {
+	struct gmem *mem;
+	const struct mig_vm_ops *ops;
+	void *vm;
+	const char *host; /* rendezvous of the target */
+	uint16_t port;
+	const struct xport_ops *xport;
+	struct rdv_offer offer; /* filled by the caller except transport and streams */
+	struct mig_params params;
+	void (*progress)(void *arg, const struct mig_progress *p);
+	void *arg;
+	const int *cancel;
+};
+int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err *e);
+
+/*
+ * Receives a guest on the connected rendezvous socket @fd, on which rdv_read_offer() has been
+ * called, into the machine @vm, built from the offer and never run. Returns 0 once the guest
+ * belongs to this host and was thawed; anything else: nothing arrived, free the machine. A target
+ * that fails before commit has told the source why.
+ * @listen_host: the address the data connection listens on.
+ */
+struct mig_target_args {
+	struct gmem *mem;
+	const struct mig_vm_ops *ops;
+	void *vm;
+	int fd;
+	const char *listen_host;
+	const struct xport_ops *xport;
+	const struct rdv_offer *offer;
+	void (*progress)(void *arg, const struct mig_progress *p); /* may be NULL */
+	void *arg;
+};
+int mig_target_run(struct mig_target_args *a, struct mig_result *out, struct err *e);
+
+#endif

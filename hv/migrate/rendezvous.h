@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rendezvous: one TCP connection on which source and target agree, before any page moves, that
+ * they speak the same protocol, which guest it is, and how its data will travel. It stays open as
+ * the lifeline of the move: its end is the end of the peer.
+ *
+ *   source: HELLO(magic, protocol, software)     target: HELLO(the same)
+ *   source: OFFER(guest)                         target: ACCEPT(port, token) | REFUSE(reason)
+ *   source: PING x n                             target: PONG(real time)  -> clock offset, RTT
+ *
+ * Every frame is  u32 length | u16 type | payload, length at most RDV_FRAME_MAX. All calls block up
+ * to a deadline and belong to one thread.
+ * Next in the flow: hv/migrate/move.c.
+ */
+#ifndef WATARI_MIGRATE_RENDEZVOUS_H
+#define WATARI_MIGRATE_RENDEZVOUS_H
+
+#include <stdint.h>
+
+#include "hv/base/codec.h"
+#include "hv/base/err.h"
+#include "hv/migrate/xport.h"
+
+#define RDV_MAGIC	0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
+#define RDV_PROTOCOL	1 /* both ends must be equal; raised with every change of the wire */
+#define RDV_FRAME_MAX	(64u << 10)
+#define RDV_CONFIG_MAX	(32u << 10)
+#define RDV_NAME_MAX	64
+#define RDV_TRANSPORT_MAX 16
+#define RDV_VERSION_MAX 32
+
+struct rdv_region {
+	uint64_t gpa, size;
+};
+
+struct rdv_offer {
+	char software[RDV_VERSION_MAX]; /* the source's version, for messages */
+	char name[RDV_NAME_MAX];	/* the guest's */
+	char transport[RDV_TRANSPORT_MAX];
+	uint8_t streams;
+	uint32_t nregions;
+	struct rdv_region region[XPORT_REGIONS_MAX];
+	uint64_t allocated_bytes; /* of guest memory, at the time of the offer; a hint */
+	uint32_t config_len;	  /* vm_config_encode(), opaque here */
+	uint8_t config[RDV_CONFIG_MAX];
+};
+
+struct rdv_accept {
+	uint16_t port; /* of the data connection, on the address the rendezvous was made to */
+	uint8_t token[XPORT_TOKEN_SIZE];
+};
+
+struct rdv_clock {
+	int64_t offset_ns; /* target's CLOCK_REALTIME minus the source's */
+	uint64_t rtt_ns;   /* the round trip it was measured with; the error is at most half of it */
+};
+
+/* The software version string of this build. */
+const char *rdv_software(void);
+
+/* Source: connects to @host:@port within @timeout_ns. Returns the socket. */
+int rdv_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct err *e);
+/*
+ * Source: HELLO and OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's
+ * words; a peer that is no watari, or another protocol, is -EPROTO and says which version it has.
+ */
+int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
+	struct err *e);
+/* Source: measures the clock offset over a few round trips. */
+int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e);
+
+/* Target: reads HELLO and OFFER. On a mismatch it has answered with a REFUSE already. */
+int rdv_offer_read(int fd, struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
+/* Target: answers. */
+int rdv_accept_send(int fd, const struct rdv_accept *a, uint64_t timeout_ns, struct err *e);
+void rdv_refuse_send(int fd, const char *reason);
+/* Target: answers PINGs until the source ends the measurement. */
+int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e);
+
+/* 1 if the peer has closed the rendezvous, 0 if it is still there. Never blocks. */
+int rdv_peer_gone(int fd);
+
+/* The decoders, exposed for the fuzzer: 0 or -EPROTO. */
+int rdv_offer_decode(struct rdv_offer *o, struct rbuf *r, struct err *e);
+int rdv_accept_decode(struct rdv_accept *a, struct rbuf *r, struct err *e);
+
+#endif

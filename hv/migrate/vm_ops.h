@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the migration asks of a machine. hv/vm implements it for real guests, tests/lib for fakes.
+ * Small on purpose: a machine that can do these can be moved.
+ */
+#ifndef WATARI_MIGRATE_VM_OPS_H
+#define WATARI_MIGRATE_VM_OPS_H
+
+#include <stdbool.h>
+
+#include "hv/base/codec.h"
+#include "hv/base/err.h"
+#include "hv/mem/dirty.h"
+#include "hv/mem/gmem.h"
+
+/* The guest's clock against the host's, taken at the freeze; how the guest's time goes on. */
+struct mig_vm_clock {
+	uint64_t real_ns; /* source host's CLOCK_REALTIME when the guest clock was read */
+};
+
+/*
+ * Every function is called on the migration's thread. @vm is the implementation's.
+ */
+struct mig_vm_ops {
+	/* Tracking of guest and VMM writes; see hv/mem/dirty.h for the promises. */
+	int (*track_start)(void *vm, struct err *e);
+	int (*track_harvest)(void *vm, struct dirty_map *d, struct err *e);
+	void (*track_stop)(void *vm);
+
+	/*
+	 * Stops all vCPUs and device work; on return nothing writes guest memory any more. Nests
+	 * with a pause by the user: thaw() lets the guest run only if nobody else holds it.
+	 */
+	int (*freeze)(void *vm, struct err *e);
+	void (*thaw)(void *vm);
+
+	/* Appends all state as sections (hv/base/section.h). Frozen only. Changes nothing. */
+	int (*save)(void *vm, struct wbuf *w, struct err *e);
+	/*
+	 * Loads what save() wrote on another host into a machine that has never run. @elapsed_ns is
+	 * how long ago, in real time, the guest's clock was read (blackout so far): the guest's
+	 * clocks go on as if it had run. Unknown or newer sections are an error that names them.
+	 */
+	int (*load)(void *vm, struct rbuf *r, uint64_t elapsed_ns, struct err *e);
+};
+
+#endif
