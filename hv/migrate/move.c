@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the frame of a move: rendezvous, connection, pump, and the clearing up after it (see
+ * move.h). Decides nothing about pages or ownership: source.c and target.c do.
+ * Next in the flow: rendezvous.c, then pump_source.c and pump_target.c.
+ */
+#include "hv/migrate/move.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "hv/base/clock.h"
+#include "hv/migrate/pump.h"
+
+void mig_params_default(struct mig_params *p)
+{
+	*p = (struct mig_params){
+		.downtime_limit_ns = 10 * NSEC_PER_MSEC,
+		.on_stall = MIG_ON_STALL_ABORT,
+		.streams = 1,
+		.connect_timeout_ns = 4 * NSEC_PER_SEC,
+	};
+}
+
+const char *mig_phase_name(enum mig_phase p)
+{
+	static const char *const names[] = { "init", "copy", "frozen", "done", "failed" };
+
+	return names[p];
+}
+
+static int move_add_regions(const struct xport_ops *ops, struct xport *x, const struct gmem *m,
+	struct err *e)
+{
+	for (uint32_t i = 0; i < m->nregions; i++) {
+		int r = ops->region_add(x, i, m->regions[i].host, m->regions[i].size, e);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static void move_fill_offer(struct mig_source_args *a)
+{
+	struct rdv_offer *o = &a->offer;
+
+	strncpy(o->transport, a->xport->name, sizeof(o->transport) - 1);
+	o->streams = (uint8_t)a->params.streams;
+	o->nregions = a->mem->nregions;
+	for (uint32_t i = 0; i < a->mem->nregions; i++)
+		o->region[i] = (struct rdv_region){ a->mem->regions[i].gpa, a->mem->regions[i].size };
+}
+
+/* Everything up to a connected transport. The socket of the rendezvous is returned in @fd. */
+static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *clock,
+	struct xport **x, struct err *e)
+{
+	struct xport_addr addr = { .streams = a->params.streams };
+	uint64_t limit = a->params.connect_timeout_ns;
+	struct rdv_accept acc;
+	int r;
+
+	move_fill_offer(a);
+	*fd = rdv_connect(a->host, a->port, limit, e);
+	if (*fd < 0)
+		return *fd;
+	r = rdv_offer_send(*fd, &a->offer, &acc, limit, e);
+	if (!r)
+		r = rdv_clock_measure(*fd, clock, limit, e);
+	if (r)
+		return r;
+	strncpy(addr.host, a->host, sizeof(addr.host) - 1);
+	addr.port = acc.port;
+	memcpy(addr.token, acc.token, sizeof(addr.token));
+	r = a->xport->connect(x, &addr, limit, e);
+	if (!r)
+		r = move_add_regions(a->xport, *x, a->mem, e);
+	return r;
+}
+
+int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err *e)
+{
+	struct mig_progress prog = { .phase = MIG_PHASE_INIT };
+	struct rdv_clock clock = { 0 };
+	struct err local = { 0 };
+	struct xport *x = NULL;
+	uint64_t start = clock_mono_ns();
+	int fd = -1, r;
+
+	if (!e)
+		e = &local;
+	memset(out, 0, sizeof(*out));
+	if (a->progress)
+		a->progress(a->arg, &prog);
+	r = move_connect(a, &fd, &clock, &x, e);
+	if (!r)
+		r = pump_source(a, x, fd, &clock, out, e);
+	out->total_ns = clock_mono_ns() - start;
+	a->xport->close(x);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+/* Listens where the rendezvous arrived, answers the offer, waits for the data connection. */
+static int move_accept(struct mig_target_args *a, struct xport **x, struct err *e)
+{
+	struct xport_addr addr = { .streams = a->offer->streams };
+	struct xport_listener *l = NULL;
+	struct rdv_accept acc;
+	struct mig_params p;
+	int r;
+
+	mig_params_default(&p);
+	strncpy(addr.host, a->listen_host, sizeof(addr.host) - 1);
+	if (getrandom(addr.token, sizeof(addr.token), 0) != sizeof(addr.token))
+		return err_errno(e, "cannot make a token for the data connection");
+	r = a->xport->listen(&l, &addr, e);
+	if (r) {
+		rdv_refuse_send(a->fd, e->msg);
+		return r;
+	}
+	acc.port = addr.port;
+	memcpy(acc.token, addr.token, sizeof(acc.token));
+	r = rdv_accept_send(a->fd, &acc, p.connect_timeout_ns, e);
+	if (!r)
+		r = rdv_clock_serve(a->fd, p.connect_timeout_ns, e);
+	if (r) { /* the source is gone already; accept() is also what frees the listener */
+		a->xport->accept(l, 0, x, NULL);
+		return r;
+	}
+	r = a->xport->accept(l, p.connect_timeout_ns, x, e);
+	if (!r)
+		r = move_add_regions(a->xport, *x, a->mem, e);
+	return r;
+}
+
+/* The offer says what memory the source has; ours was built from its definition. They must agree. */
+static int move_check_regions(const struct mig_target_args *a, struct err *e)
+{
+	bool same = a->offer->nregions == a->mem->nregions;
+
+	for (uint32_t i = 0; same && i < a->mem->nregions; i++)
+		same = a->offer->region[i].gpa == a->mem->regions[i].gpa &&
+			a->offer->region[i].size == a->mem->regions[i].size;
+	if (same)
+		return 0;
+	err_set(e, -EPROTO, "the source's memory layout is not the one its definition gives here");
+	rdv_refuse_send(a->fd, e->msg);
+	return e->code;
+}
+
+int mig_target_run(struct mig_target_args *a, struct mig_result *out, struct err *e)
+{
+	struct err local = { 0 };
+	struct xport *x = NULL;
+	int r;
+
+	if (!e)
+		e = &local;
+	memset(out, 0, sizeof(*out));
+	r = move_check_regions(a, e);
+	if (!r)
+		r = move_accept(a, &x, e);
+	if (!r)
+		r = pump_target(a, x, out, e);
+	a->xport->close(x);
+	return r;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the estimates of a move (see predict.h). Must never divide by what may be zero.
+ * Next in the flow: source.c.
+ */
+#include "hv/migrate/predict.h"
+
+#include <errno.h>
+
+#include "hv/base/clock.h"
+#include "hv/base/size.h"
+
+#define PREDICT_ROUND_MIN (1ull << 20) /* bytes: smaller rounds measure latency, not goodput */
+
+/*
+ * Kicking vCPUs out of guest mode and letting them in again cannot be measured without doing it to
+ * the running guest, so it alone is a constant: the upper end of what was seen for two vCPUs.
+ */
+#define PREDICT_STOP_NS (150 * NSEC_PER_USEC)
+
+/* LOADED after STATE, THAWED after COMMIT: two round trips, of which half of one is the state's. */
+#define PREDICT_ROUND_TRIPS 2
+
+uint64_t predict_rate(uint64_t bytes, uint64_t ns)
+{
+	return ns ? (uint64_t)((double)bytes * 1e9 / (double)ns) : 0;
+}
+
+uint64_t predict_goodput(uint64_t old, uint64_t bytes, uint64_t ns)
+{
+	uint64_t now = predict_rate(bytes, ns);
+
+	if (bytes < PREDICT_ROUND_MIN || now == 0)
+		return old;
+	return old ? old / 2 + now / 2 : now;
+}
+
+static uint64_t predict_transfer(const struct source *s, uint64_t bytes)
+{
+	/*
+	 * Nothing large enough was ever sent (an all but untouched guest): assume a slow link
+	 * rather than a fast one; 100 MB/s is Gigabit Ethernet.
+	 */
+	double goodput = s->goodput ? (double)s->goodput : 100e6;
+
+	return (uint64_t)((double)bytes * 1e9 / goodput);
+}
+
+uint64_t predict_blackout(const struct source *s)
+{
+	uint64_t stop = s->stop_ns ? s->stop_ns : PREDICT_STOP_NS;
+
+	return stop + s->harvest_ns + predict_transfer(s, s->residual_pages * 4096) + s->save_ns +
+		predict_transfer(s, s->state_bytes) + s->load_ns +
+		PREDICT_ROUND_TRIPS * s->params.rtt_ns;
+}
+
+int predict_explain_stall(const struct source *s, struct err *e)
+{
+	char left[32], rate[32], link[32], want[32], limit[32];
+
+	return err_set(e, -ETIME,
+		"the move does not converge: after %u rounds %s are still to be sent; the guest "
+		"dirties %s/s and the link carries %s/s, so the blackout would be %s while the "
+		"limit is %s. Raise --downtime-limit, use --on-stall freeze, or use a faster link",
+		s->round, size_format(s->residual_pages * 4096, left, sizeof(left)),
+		size_format(s->dirty_rate, rate, sizeof(rate)),
+		size_format(s->goodput, link, sizeof(link)),
+		duration_format(s->predicted_ns, want, sizeof(want)),
+		duration_format(s->params.downtime_limit_ns, limit, sizeof(limit)));
+}

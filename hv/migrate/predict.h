@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The arithmetic behind the decision to freeze: goodput, dirty rate, and the whole blackout as it
+ * would be if the guest were frozen now. Pure functions.
+ * Next in the flow: hv/migrate/source.c uses them.
+ */
+#ifndef WATARI_MIGRATE_PREDICT_H
+#define WATARI_MIGRATE_PREDICT_H
+
+#include <stdint.h>
+
+#include "hv/migrate/source.h"
+
+/*
+ * Rounds in a row without progress that count as a stall. Rounds shrink geometrically when a guest
+ * dirties less than the link carries, so five without a gain of a tenth are no accident; on a busy
+ * host one or two are.
+ */
+#define PREDICT_STALL_ROUNDS 5
+
+/* Bytes/s of @bytes in @ns; 0 if @ns is 0. */
+uint64_t predict_rate(uint64_t bytes, uint64_t ns);
+
+/*
+ * The estimate after a round: rounds too small to say anything about the link (their time is one
+ * round trip) leave it alone; otherwise the new figure weighs as much as all before it.
+ */
+uint64_t predict_goodput(uint64_t old, uint64_t bytes, uint64_t ns);
+
+/*
+ * The whole blackout in ns if frozen now: stop, last harvest, residual and state over the measured
+ * goodput, save and load as rehearsed, round trips for the hand-over.
+ */
+uint64_t predict_blackout(const struct source *s);
+
+/* Says why rounds do not get smaller, with the figures and the ways out. Returns e->code. */
+int predict_explain_stall(const struct source *s, struct err *e);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pumps: they turn the to-dos of source.h and target.h into calls of the transport and the
+ * machine, and what comes back into events. All I/O and all time of a move is here.
+ * Next in the flow: a transport, e.g. transport-tcp/sock.c.
+ */
+#ifndef WATARI_MIGRATE_PUMP_H
+#define WATARI_MIGRATE_PUMP_H
+
+#include "hv/base/err.h"
+#include "hv/migrate/move.h"
+
+#define PUMP_ANSWER_TIMEOUT_NS (10ull * 1000000000) /* a silent peer is given up after this */
+#define PUMP_FROZEN_TIMEOUT_NS (5ull * 1000000000) /* ... or this, while the guest is frozen */
+#define PUMP_PROGRESS_NS       (100ull * 1000000)
+#define PUMP_EVENTS	       64
+
+/*
+ * Runs the source side over the connected @x until the move ends; @clock as measured by the
+ * rendezvous, whose socket @rdv_fd is watched as the lifeline. Returns and fills @out as
+ * mig_source_run() does. Closes nothing.
+ */
+int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd, const struct rdv_clock *clock,
+	struct mig_result *out, struct err *e);
+
+/* Runs the target side over the connected @x; see mig_target_run(). */
+int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *out, struct err *e);
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the source's side of a running move: the plan, the transport, the clock. Decides nothing:
+ * source.c does. Runs on one thread, the migration's.
+ * Invariant: harvest, then post. Every page is re-armed by the harvest that reported it before its
+ * bytes are read for a put, so a write during the put shows in the next harvest.
+ * Next in the flow: the transport; on the other end pump_target.c.
+ */
+#include "hv/migrate/pump.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hv/base/clock.h"
+#include "hv/migrate/plan.h"
+#include "hv/migrate/predict.h"
+#include "hv/migrate/source.h"
+#include "hv/migrate/wire.h"
+
+struct pump {
+	struct mig_source_args *a;
+	struct xport *x;
+	int rdv_fd;
+	struct rdv_clock clock;
+	struct source s;
+	struct plan plan;
+	struct dirty_map found; /* scratch of a harvest */
+	struct wbuf msg;
+	struct mig_result *out;
+	uint64_t start, next_progress;
+	uint64_t sent_before_round; /* pages_sent when the round began */
+	bool sending;
+	bool finished;
+	bool down; /* the connection is gone: nothing can be told any more */
+	/* the steps of the blackout */
+	uint64_t freeze_at, stopped_at, harvested_at, posted_at, saved_at, loaded_at, thawed_at;
+};
+
+static void pump_event(struct pump *p, struct source_event ev)
+{
+	ev.now = clock_mono_ns();
+	source_step(&p->s, &ev);
+}
+
+static void pump_simple(struct pump *p, enum source_event_type type, uint64_t a, uint64_t b,
+	uint64_t c)
+{
+	pump_event(p, (struct source_event){ .type = type, .a = a, .b = b, .c = c });
+}
+
+static void pump_fault(struct pump *p, enum source_event_type type, const struct err *e)
+{
+	if (type == SOURCE_EV_DOWN)
+		p->down = true;
+	pump_event(p, (struct source_event){ .type = type, .code = e->code, .text = e->msg });
+}
+
+/* Sends one message whose body is in p->msg (or empty). */
+static void pump_send(struct pump *p, enum wire_type type)
+{
+	struct err e = { 0 };
+
+	if (p->down)
+		return;
+	if (p->msg.failed)
+		err_set(&e, -ENOMEM, "no memory for a %s message", wire_type_name(type));
+	else
+		p->a->xport->msg(p->x, (uint16_t)type, p->msg.data, p->msg.len, &e);
+	if (e.code)
+		pump_fault(p, p->msg.failed ? SOURCE_EV_FAILED : SOURCE_EV_DOWN, &e);
+}
+
+static void pump_send_simple(struct pump *p, const struct wire_msg *m)
+{
+	wbuf_reset(&p->msg);
+	wire_encode(m, &p->msg);
+	pump_send(p, m->type);
+}
+
+/* ---- to-dos ------------------------------------------------------------------------------- */
+
+static void pump_do_track(struct pump *p)
+{
+	struct err e = { 0 };
+	int r;
+
+	/*
+	 * Tracking first, the scan of what is allocated second: a page touched in between is found
+	 * by one or by both, never by none.
+	 */
+	r = p->a->ops->track_start(p->a->vm, &e);
+	if (!r)
+		r = dirty_map_add_allocated(&p->found, p->a->mem, &e);
+	if (r) {
+		pump_fault(p, SOURCE_EV_FAILED, &e);
+		return;
+	}
+	plan_add(&p->plan, &p->found);
+	/* The switchover must allocate nothing: room for the state as large as rehearsed, twice. */
+	if (p->s.state_bytes < XPORT_MSG_MAX / 2 &&
+		wbuf_reserve(&p->msg, (size_t)p->s.state_bytes * 2 + 4096)) {
+		err_set(&e, -ENOMEM, "no memory to save the guest's state");
+		pump_fault(p, SOURCE_EV_FAILED, &e);
+		return;
+	}
+	pump_simple(p, SOURCE_EV_TRACKING, p->plan.todo_pages, 0, 0);
+}
+
+static void pump_do_harvest(struct pump *p)
+{
+	uint64_t t = clock_mono_ns(), found;
+	struct err e = { 0 };
+
+	if (p->a->ops->track_harvest(p->a->vm, &p->found, &e)) {
+		pump_fault(p, SOURCE_EV_FAILED, &e);
+		return;
+	}
+	found = dirty_map_count(&p->found);
+	plan_add(&p->plan, &p->found);
+	p->harvested_at = clock_mono_ns();
+	pump_simple(p, SOURCE_EV_HARVESTED, p->plan.todo_pages, found, p->harvested_at - t);
+}
+
+static void pump_do_freeze(struct pump *p)
+{
+	struct err e = { 0 };
+
+	p->freeze_at = clock_mono_ns();
+	p->out->predicted_blackout_ns = p->s.predicted_ns;
+	p->out->rounds = p->s.round;
+	if (p->a->ops->freeze(p->a->vm, &e)) {
+		pump_fault(p, SOURCE_EV_FAILED, &e);
+		return;
+	}
+	p->stopped_at = clock_mono_ns();
+	pump_simple(p, SOURCE_EV_FROZEN, 0, 0, 0);
+}
+
+static void pump_do_save(struct pump *p)
+{
+	struct wire_msg m = { .type = WIRE_STATE, .clock_offset_ns = p->clock.offset_ns };
+	struct err e = { 0 };
+
+	p->posted_at = clock_mono_ns();
+	wbuf_reset(&p->msg);
+	m.clock_real_ns = clock_real_ns();
+	wire_encode(&m, &p->msg);
+	if (p->a->ops->save(p->a->vm, &p->msg, &e)) {
+		pump_fault(p, SOURCE_EV_FAILED, &e);
+		return;
+	}
+	p->saved_at = clock_mono_ns();
+	pump_send(p, WIRE_STATE);
+	pump_simple(p, SOURCE_EV_SAVED, p->msg.len, 0, 0);
+}
+
+static void pump_do_abort(struct pump *p)
+{
+	struct wire_msg m = { .type = WIRE_ABORT };
+	struct xport_event ignored;
+
+	snprintf(m.text, sizeof(m.text), "%.*s", (int)sizeof(m.text) - 1, p->s.err.msg);
+	pump_send_simple(p, &m);
+	if (!p->down) /* give it a moment to leave this host; the guest already runs */
+		p->a->xport->poll(p->x, 20 * NSEC_PER_MSEC, &ignored, 1, NULL);
+}
+
+static void pump_do(struct pump *p, const struct source_todo *d)
+{
+	switch (d->type) {
+	case SOURCE_DO_TRACK: pump_do_track(p); break;
+	case SOURCE_DO_SEND:
+		p->sending = true;
+		p->sent_before_round = p->plan.pages_sent;
+		break;
+	case SOURCE_DO_ROUND:
+		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_ROUND, .round = d->a });
+		break;
+	case SOURCE_DO_HARVEST: pump_do_harvest(p); break;
+	case SOURCE_DO_FREEZE: pump_do_freeze(p); break;
+	case SOURCE_DO_SAVE: pump_do_save(p); break;
+	case SOURCE_DO_COMMIT:
+		p->loaded_at = clock_mono_ns();
+		p->out->committed = true;
+		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_COMMIT });
+		break;
+	case SOURCE_DO_THAW: p->a->ops->thaw(p->a->vm); break;
+	case SOURCE_DO_ABORT: pump_do_abort(p); break;
+	case SOURCE_DO_UNTRACK: p->a->ops->track_stop(p->a->vm); break;
+	case SOURCE_DO_FINISH: p->finished = true; break;
+	}
+}
+
+/* ---- pages -------------------------------------------------------------------------------- */
+
+static bool pump_is_zero(void *arg, uint32_t region, uint64_t page)
+{
+	const struct gmem *m = arg;
+
+	return gmem_page_is_zero(m->regions[region].host + (page << GMEM_PAGE_SHIFT));
+}
+
+/* Posts until the transport is full or nothing is left to post. */
+static void pump_post(struct pump *p)
+{
+	struct err e = { 0 };
+	struct plan_run run;
+
+	while (plan_next(&p->plan, pump_is_zero, p->a->mem, &run)) {
+		struct xport_put put = {
+			.region = run.region,
+			.offset = run.page << GMEM_PAGE_SHIFT,
+			.length = run.pages << GMEM_PAGE_SHIFT,
+			.zero = run.zero,
+			.cookie = plan_cookie(&run),
+		};
+		int r = p->a->xport->put(p->x, &put, &e);
+
+		if (r == 0)
+			continue;
+		plan_unpost(&p->plan, &run);
+		if (r != -EAGAIN)
+			pump_fault(p, SOURCE_EV_DOWN, &e);
+		return;
+	}
+	if (p->plan.todo_pages) /* the rest is in flight: dirtied again since it was posted */
+		return;
+	p->sending = false;
+	pump_simple(p, SOURCE_EV_SENT,
+		(p->plan.pages_sent - p->sent_before_round) << GMEM_PAGE_SHIFT, 0, 0);
+}
+
+/* ---- what the transport reports ----------------------------------------------------------- */
+
+static void pump_msg(struct pump *p, const struct xport_event *xe)
+{
+	struct err e = { 0 };
+	struct wire_msg m;
+
+	if (wire_decode(&m, xe->msg_type, xe->data, xe->len, &e)) {
+		pump_fault(p, SOURCE_EV_FAILED, &e);
+		return;
+	}
+	switch (m.type) {
+	case WIRE_READY:
+		pump_simple(p, SOURCE_EV_READY, m.save_ns, m.load_ns, m.state_bytes);
+		return;
+	case WIRE_ROUND_ACK: pump_simple(p, SOURCE_EV_ACKED, m.round, 0, 0); return;
+	case WIRE_LOADED: pump_simple(p, SOURCE_EV_LOADED, m.load_ns, 0, 0); return;
+	case WIRE_THAWED:
+		p->thawed_at = clock_mono_ns();
+		pump_simple(p, SOURCE_EV_THAWED, 0, 0, 0);
+		return;
+	case WIRE_ABORT:
+		err_set(&e, -ECONNABORTED, "%s", m.text);
+		pump_fault(p, SOURCE_EV_ABORT, &e);
+		return;
+	default:
+		err_set(&e, -EPROTO, "the target sent a %s message, which only a source may send",
+			wire_type_name(m.type));
+		pump_fault(p, SOURCE_EV_FAILED, &e);
+	}
+}
+
+static void pump_xport_event(struct pump *p, const struct xport_event *xe)
+{
+	struct plan_run run;
+
+	switch (xe->type) {
+	case XPORT_EV_PUT_DONE:
+		run = plan_from_cookie(xe->cookie);
+		plan_done(&p->plan, &run);
+		return;
+	case XPORT_EV_MSG: pump_msg(p, xe); return;
+	case XPORT_EV_DOWN: pump_fault(p, SOURCE_EV_DOWN, &xe->err); return;
+	}
+}
+
+/* How long poll() may sleep: not at all while there is something to post. */
+static uint64_t pump_timeout(const struct pump *p)
+{
+	uint64_t now = clock_mono_ns(), until = source_deadline(&p->s);
+
+	if (until > p->next_progress)
+		until = p->next_progress;
+	return until > now ? until - now : 0;
+}
+
+static void pump_poll(struct pump *p)
+{
+	struct xport_event ev[PUMP_EVENTS];
+	struct err e = { 0 };
+	int n;
+
+	if (p->down)
+		return;
+	n = p->a->xport->poll(p->x, pump_timeout(p), ev, PUMP_EVENTS, &e);
+	if (n < 0)
+		pump_fault(p, SOURCE_EV_DOWN, &e);
+	for (int i = 0; i < n && !p->finished; i++)
+		pump_xport_event(p, &ev[i]);
+}
+
+/* ---- progress ----------------------------------------------------------------------------- */
+
+static enum mig_phase pump_phase(const struct pump *p)
+{
+	if (p->s.state <= SOURCE_TRACK)
+		return MIG_PHASE_INIT;
+	if (p->s.state < SOURCE_FREEZE)
+		return MIG_PHASE_COPY;
+	if (p->s.state < SOURCE_DONE)
+		return MIG_PHASE_FROZEN;
+	return p->s.state == SOURCE_DONE ? MIG_PHASE_DONE : MIG_PHASE_FAILED;
+}
+
+static void pump_progress(struct pump *p, uint64_t now)
+{
+	uint64_t sent = p->plan.pages_sent << GMEM_PAGE_SHIFT;
+	uint64_t left = (p->plan.todo_pages + p->plan.inflight_pages) << GMEM_PAGE_SHIFT;
+	uint64_t speed = p->s.goodput ? p->s.goodput : predict_rate(sent, now - p->start);
+	struct mig_progress out = {
+		.phase = pump_phase(p),
+		.round = p->s.round,
+		.elapsed_ns = now - p->start,
+		.sent_bytes = sent,
+		.residual_bytes = left,
+		.goodput = speed,
+		.dirty_rate = p->s.dirty_rate,
+		.predicted_blackout_ns = p->s.predicted_ns,
+		.eta_ns = speed ? (uint64_t)((double)left * 1e9 / (double)speed) : 0,
+	};
+
+	p->next_progress = now + PUMP_PROGRESS_NS;
+	if (p->a->progress)
+		p->a->progress(p->a->arg, &out);
+}
+
+/* Everything that is looked at now and then rather than waited for. */
+static void pump_watch(struct pump *p)
+{
+	uint64_t now = clock_mono_ns();
+	struct err e;
+
+	if (now >= source_deadline(&p->s))
+		pump_simple(p, SOURCE_EV_TICK, 0, 0, 0);
+	if (p->a->cancel && __atomic_load_n(p->a->cancel, __ATOMIC_RELAXED))
+		pump_simple(p, SOURCE_EV_CANCEL, 0, 0, 0);
+	if (now < p->next_progress)
+		return;
+	/* The end of the rendezvous is the end of the target, unless it is already committed to. */
+	if (!source_committed(&p->s) && rdv_peer_gone(p->rdv_fd)) {
+		err_set(&e, -ECONNRESET, "the target ended the connection");
+		pump_fault(p, SOURCE_EV_DOWN, &e);
+	}
+	pump_progress(p, now);
+}
+
+/* ---- the end ------------------------------------------------------------------------------ */
+
+static void pump_result(struct pump *p, uint64_t end)
+{
+	struct mig_blackout *b = &p->out->blackout;
+	struct xport_stats st;
+
+	p->a->xport->stats(p->x, &st);
+	p->out->total_ns = end - p->start;
+	p->out->sent_bytes = p->plan.pages_sent << GMEM_PAGE_SHIFT;
+	p->out->wire_bytes = st.wire_bytes_out;
+	p->out->pages_sent = p->plan.pages_sent;
+	p->out->pages_zero = p->plan.pages_zero;
+	p->out->pages_skipped = p->plan.pages_skipped;
+	p->out->goodput = p->s.goodput ? p->s.goodput :
+					 predict_rate(p->out->sent_bytes, p->out->total_ns);
+	if (p->s.state != SOURCE_DONE)
+		return;
+	p->out->residual_bytes = p->s.residual_pages << GMEM_PAGE_SHIFT;
+	*b = (struct mig_blackout){
+		.total_ns = p->thawed_at - p->freeze_at,
+		.stop_ns = p->stopped_at - p->freeze_at,
+		.harvest_ns = p->harvested_at - p->stopped_at,
+		.residual_ns = p->posted_at - p->harvested_at,
+		.save_ns = p->saved_at - p->posted_at,
+		.send_ns = p->loaded_at - p->saved_at,
+		.load_ns = p->s.load_ns,
+		.start_ns = p->thawed_at - p->loaded_at,
+	};
+}
+
+static int pump_init(struct pump *p, struct err *e)
+{
+	struct source_params sp = {
+		.downtime_limit_ns = p->a->params.downtime_limit_ns,
+		.freeze_on_stall = p->a->params.on_stall == MIG_ON_STALL_FREEZE,
+		.answer_timeout_ns = PUMP_ANSWER_TIMEOUT_NS,
+		.frozen_timeout_ns = PUMP_FROZEN_TIMEOUT_NS,
+		.rtt_ns = p->clock.rtt_ns,
+	};
+	int r = plan_init(&p->plan, p->a->mem, e);
+
+	if (!r)
+		r = dirty_map_init(&p->found, p->a->mem, e);
+	wbuf_init(&p->msg);
+	source_init(&p->s, &sp);
+	return r;
+}
+
+int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd, const struct rdv_clock *clock,
+	struct mig_result *out, struct err *e)
+{
+	struct pump p = { .a = a, .x = x, .rdv_fd = rdv_fd, .clock = *clock, .out = out };
+	struct source_todo d;
+	int r;
+
+	p.start = clock_mono_ns();
+	p.next_progress = p.start;
+	r = pump_init(&p, e);
+	if (r)
+		goto out;
+	pump_simple(&p, SOURCE_EV_CONNECTED, 0, 0, 0);
+	while (!p.finished) {
+		if (source_todo(&p.s, &d)) {
+			pump_do(&p, &d);
+			continue;
+		}
+		if (p.sending)
+			pump_post(&p);
+		if (p.s.ntodo)
+			continue;
+		pump_poll(&p);
+		pump_watch(&p);
+	}
+	pump_result(&p, clock_mono_ns());
+	pump_progress(&p, clock_mono_ns());
+	if (p.s.state != SOURCE_DONE && e)
+		*e = p.s.err;
+	r = p.s.state == SOURCE_DONE ? 0 : p.s.err.code;
+out:
+	plan_fini(&p.plan);
+	dirty_map_fini(&p.found);
+	wbuf_fini(&p.msg);
+	return r;
+}

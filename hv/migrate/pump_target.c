@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the target's side of a running move: takes messages off the transport, loads the state,
+ * thaws. Pages need no hand of ours: the transport puts them into guest memory. Decides nothing:
+ * target.c does. Runs on the main thread of the process that will be the guest's.
+ * Invariant: the machine is thawed in one place, on TARGET_DO_THAW.
+ * Next in the flow: hv/vm runs the guest.
+ */
+#include "hv/migrate/pump.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hv/base/clock.h"
+#include "hv/migrate/target.h"
+#include "hv/migrate/wire.h"
+
+#define TARGET_POLL_NS	 (200 * NSEC_PER_MSEC)
+#define TARGET_LINGER_NS NSEC_PER_SEC /* for the source to take our last word */
+#define TARGET_ELAPSED_MAX (3600 * NSEC_PER_SEC) /* a longer blackout is a broken clock */
+
+struct tpump {
+	struct mig_target_args *a;
+	struct xport *x;
+	struct target t;
+	struct wbuf msg;
+	struct wire_msg state;	/* STATE being loaded; its bytes live until the next poll() */
+	uint64_t start, next_progress;
+	bool down, finished;
+};
+
+static void tpump_simple(struct tpump *p, enum target_event_type type, uint64_t a, uint64_t b,
+	uint64_t c)
+{
+	struct target_event ev = { .type = type, .a = a, .b = b, .c = c };
+
+	target_step(&p->t, &ev);
+}
+
+static void tpump_fault(struct tpump *p, enum target_event_type type, const struct err *e)
+{
+	struct target_event ev = { .type = type, .code = e->code, .text = e->msg };
+
+	if (type == TARGET_EV_DOWN)
+		p->down = true;
+	target_step(&p->t, &ev);
+}
+
+static void tpump_send(struct tpump *p, const struct wire_msg *m)
+{
+	struct err e = { 0 };
+
+	if (p->down)
+		return;
+	wbuf_reset(&p->msg);
+	wire_encode(m, &p->msg);
+	if (p->a->xport->msg(p->x, (uint16_t)m->type, p->msg.data, p->msg.len, &e))
+		tpump_fault(p, TARGET_EV_DOWN, &e);
+}
+
+/*
+ * Saves the empty machine and loads it again: it tells the source what the switchover will cost
+ * here, and brings the code and the buffers it will need into the caches.
+ */
+static void tpump_rehearse(struct tpump *p)
+{
+	uint64_t t0 = clock_mono_ns(), t1;
+	struct err e = { 0 };
+	struct rbuf r;
+	int rc;
+
+	wbuf_reset(&p->msg);
+	rc = p->a->ops->save(p->a->vm, &p->msg, &e);
+	t1 = clock_mono_ns();
+	r = rbuf_of(p->msg.data, p->msg.len);
+	if (!rc)
+		rc = p->a->ops->load(p->a->vm, &r, 0, &e);
+	if (rc) {
+		err_wrap(&e, "the target cannot rehearse the switchover");
+		tpump_fault(p, TARGET_EV_FAILED, &e);
+		return;
+	}
+	tpump_simple(p, TARGET_EV_REHEARSED, t1 - t0, clock_mono_ns() - t1, p->msg.len);
+}
+
+/* How long ago, in real time, the source read the guest's clock. */
+static uint64_t tpump_elapsed(const struct wire_msg *m)
+{
+	int64_t d = (int64_t)(clock_real_ns() - m->clock_real_ns) - m->clock_offset_ns;
+
+	if (d < 0)
+		return 0;
+	return (uint64_t)d < TARGET_ELAPSED_MAX ? (uint64_t)d : 0;
+}
+
+static void tpump_load(struct tpump *p)
+{
+	uint64_t t = clock_mono_ns();
+	struct err e = { 0 };
+
+	if (p->a->ops->load(p->a->vm, &p->state.state, tpump_elapsed(&p->state), &e))
+		tpump_fault(p, TARGET_EV_FAILED, &e);
+	else
+		tpump_simple(p, TARGET_EV_STATE_LOADED, clock_mono_ns() - t, 0, 0);
+}
+
+/* Lets our last message leave: the source answers it by closing. */
+static void tpump_linger(struct tpump *p, uint64_t limit_ns)
+{
+	uint64_t until = clock_mono_ns() + limit_ns, now;
+	struct xport_event ev;
+	struct err e;
+
+	while (!p->down && (now = clock_mono_ns()) < until) {
+		int n = p->a->xport->poll(p->x, until - now, &ev, 1, &e);
+
+		if (n < 0 || (n > 0 && ev.type == XPORT_EV_DOWN))
+			p->down = true;
+	}
+}
+
+static void tpump_do(struct tpump *p, const struct target_todo *d)
+{
+	struct wire_msg m = { 0 };
+
+	switch (d->type) {
+	case TARGET_DO_REHEARSE: tpump_rehearse(p); return;
+	case TARGET_DO_READY:
+		m.type = WIRE_READY;
+		m.save_ns = p->t.save_ns;
+		m.load_ns = p->t.load_ns;
+		m.state_bytes = p->t.state_bytes;
+		break;
+	case TARGET_DO_ACK:
+		m.type = WIRE_ROUND_ACK;
+		m.round = d->a;
+		break;
+	case TARGET_DO_LOAD: tpump_load(p); return;
+	case TARGET_DO_LOADED:
+		m.type = WIRE_LOADED;
+		m.load_ns = p->t.load_ns;
+		break;
+	case TARGET_DO_THAW:
+		p->a->ops->thaw(p->a->vm);
+		tpump_simple(p, TARGET_EV_RUNS, 0, 0, 0);
+		return;
+	case TARGET_DO_THAWED: m.type = WIRE_THAWED; break;
+	case TARGET_DO_ABORT:
+		m.type = WIRE_ABORT;
+		snprintf(m.text, sizeof(m.text), "%.*s", (int)sizeof(m.text) - 1, p->t.err.msg);
+		break;
+	case TARGET_DO_FINISH: p->finished = true; return;
+	}
+	tpump_send(p, &m);
+}
+
+static void tpump_msg(struct tpump *p, const struct xport_event *xe)
+{
+	struct err e = { 0 };
+	struct wire_msg m;
+
+	if (wire_decode(&m, xe->msg_type, xe->data, xe->len, &e)) {
+		tpump_fault(p, TARGET_EV_FAILED, &e);
+		return;
+	}
+	switch (m.type) {
+	case WIRE_ROUND: tpump_simple(p, TARGET_EV_ROUND, m.round, 0, 0); return;
+	case WIRE_STATE:
+		p->state = m;
+		tpump_simple(p, TARGET_EV_STATE, 0, 0, 0);
+		return;
+	case WIRE_COMMIT: tpump_simple(p, TARGET_EV_COMMIT, 0, 0, 0); return;
+	case WIRE_ABORT:
+		err_set(&e, -ECONNABORTED, "%s", m.text);
+		tpump_fault(p, TARGET_EV_ABORT, &e);
+		return;
+	default:
+		err_set(&e, -EPROTO, "the source sent a %s message, which only a target may send",
+			wire_type_name(m.type));
+		tpump_fault(p, TARGET_EV_FAILED, &e);
+	}
+}
+
+/*
+ * The lifeline. A source that has been killed closes it at once; one whose host is gone is found by
+ * the transport. Once LOADED was sent the lifeline is not asked any more: a COMMIT may already wait
+ * in the transport, and only the transport can say that the connection ended without one.
+ */
+static void tpump_watch(struct tpump *p)
+{
+	struct mig_progress out = { .phase = MIG_PHASE_COPY };
+	uint64_t now = clock_mono_ns();
+	struct xport_stats st;
+	struct err e;
+
+	if (now < p->next_progress)
+		return;
+	p->next_progress = now + PUMP_PROGRESS_NS;
+	if (p->t.state < TARGET_LOADED && rdv_peer_gone(p->a->fd)) {
+		err_set(&e, -ECONNRESET, "the source ended the connection before commit");
+		tpump_fault(p, TARGET_EV_DOWN, &e);
+	}
+	if (!p->a->progress)
+		return;
+	p->a->xport->stats(p->x, &st);
+	out.round = (unsigned)p->t.rounds;
+	out.elapsed_ns = now - p->start;
+	out.sent_bytes = st.wire_bytes_in;
+	p->a->progress(p->a->arg, &out);
+}
+
+static void tpump_poll(struct tpump *p)
+{
+	struct err e = { 0 };
+	struct xport_event ev;
+	int n = p->a->xport->poll(p->x, TARGET_POLL_NS, &ev, 1, &e);
+
+	if (n < 0) {
+		tpump_fault(p, TARGET_EV_DOWN, &e);
+	} else if (n > 0 && ev.type == XPORT_EV_MSG) {
+		tpump_msg(p, &ev);
+	} else if (n > 0 && ev.type == XPORT_EV_DOWN) {
+		tpump_fault(p, TARGET_EV_DOWN, &ev.err);
+	}
+}
+
+int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *out, struct err *e)
+{
+	struct tpump p = { .a = a, .x = x };
+	struct xport_stats st;
+	struct target_todo d;
+
+	p.start = clock_mono_ns();
+	p.next_progress = p.start;
+	wbuf_init(&p.msg);
+	target_init(&p.t);
+	tpump_simple(&p, TARGET_EV_CONNECTED, 0, 0, 0);
+	while (!p.finished) {
+		if (target_todo(&p.t, &d)) {
+			tpump_do(&p, &d);
+			continue;
+		}
+		/* one message a poll: what it started is done before the next is looked at */
+		tpump_poll(&p);
+		if (p.t.ntodo == 0)
+			tpump_watch(&p);
+	}
+	tpump_linger(&p, p.t.state == TARGET_DONE ? TARGET_LINGER_NS : 100 * NSEC_PER_MSEC);
+	a->xport->stats(x, &st);
+	out->committed = p.t.state == TARGET_DONE;
+	out->total_ns = clock_mono_ns() - p.start;
+	out->wire_bytes = st.wire_bytes_in;
+	out->rounds = (unsigned)p.t.rounds;
+	out->blackout.load_ns = p.t.load_ns;
+	wbuf_fini(&p.msg);
+	if (p.t.state == TARGET_DONE)
+		return 0;
+	if (e)
+		*e = p.t.err;
+	return p.t.err.code;
+}

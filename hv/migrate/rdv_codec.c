@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the bytes of the rendezvous' frames (see rendezvous.h). Must never trust the peer: every
+ * count and length is bounded before use.
+ * Next in the flow: rendezvous.c.
+ */
+#include "hv/migrate/rdv_codec.h"
+
+#include <errno.h>
+#include <string.h>
+
+void rdv_offer_encode(const struct rdv_offer *o, struct wbuf *w)
+{
+	wbuf_str(w, o->software);
+	wbuf_str(w, o->name);
+	wbuf_str(w, o->transport);
+	wbuf_u8(w, o->streams);
+	wbuf_u64(w, o->allocated_bytes);
+	wbuf_u32(w, o->nregions);
+	for (uint32_t i = 0; i < o->nregions; i++) {
+		wbuf_u64(w, o->region[i].gpa);
+		wbuf_u64(w, o->region[i].size);
+	}
+	wbuf_u32(w, o->config_len);
+	wbuf_bytes(w, o->config, o->config_len);
+}
+
+int rdv_offer_decode(struct rdv_offer *o, struct rbuf *r, struct err *e)
+{
+	memset(o, 0, sizeof(*o));
+	rbuf_str(r, o->software, sizeof(o->software));
+	rbuf_str(r, o->name, sizeof(o->name));
+	rbuf_str(r, o->transport, sizeof(o->transport));
+	o->streams = rbuf_u8(r);
+	o->allocated_bytes = rbuf_u64(r);
+	o->nregions = rbuf_u32(r);
+	if (o->nregions < 1 || o->nregions > XPORT_REGIONS_MAX)
+		goto bad;
+	for (uint32_t i = 0; i < o->nregions; i++) {
+		o->region[i].gpa = rbuf_u64(r);
+		o->region[i].size = rbuf_u64(r);
+		if (o->region[i].size == 0 || o->region[i].size % 4096 || o->region[i].gpa % 4096)
+			goto bad;
+	}
+	o->config_len = rbuf_u32(r);
+	if (o->config_len > RDV_CONFIG_MAX)
+		goto bad;
+	rbuf_copy(r, o->config, o->config_len);
+	if (rbuf_done(r) && o->streams >= 1 && o->streams <= 16)
+		return 0;
+bad:
+	return err_set(e, -EPROTO, "the source sent a malformed offer");
+}
+
+void rdv_accept_encode(const struct rdv_accept *a, struct wbuf *w)
+{
+	wbuf_u16(w, a->port);
+	wbuf_bytes(w, a->token, sizeof(a->token));
+}
+
+int rdv_accept_decode(struct rdv_accept *a, struct rbuf *r, struct err *e)
+{
+	a->port = rbuf_u16(r);
+	rbuf_copy(r, a->token, sizeof(a->token));
+	if (!rbuf_done(r) || a->port == 0)
+		return err_set(e, -EPROTO, "the target sent a malformed acceptance");
+	return 0;
+}
+
+void rdv_hello_encode(struct wbuf *w)
+{
+	wbuf_u64(w, RDV_MAGIC);
+	wbuf_u32(w, RDV_PROTOCOL);
+	wbuf_str(w, rdv_software());
+}
+
+int rdv_hello_decode(struct rbuf *r, struct err *e)
+{
+	uint64_t magic = rbuf_u64(r);
+	uint32_t protocol = rbuf_u32(r);
+	char software[RDV_VERSION_MAX];
+
+	rbuf_str(r, software, sizeof(software));
+	if (r->failed || magic != RDV_MAGIC)
+		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
+	if (protocol != RDV_PROTOCOL)
+		return err_set(e, -EPROTO,
+			"the peer (watari %s) speaks migration protocol %u, this watari (%s) speaks %u: "
+			"use the same version on both hosts",
+			software, protocol, rdv_software(), RDV_PROTOCOL);
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Frames of the rendezvous and their bodies; private to hv/migrate and its fuzzer.
+ * Next in the flow: hv/migrate/rendezvous.c.
+ */
+#ifndef WATARI_MIGRATE_RDV_CODEC_H
+#define WATARI_MIGRATE_RDV_CODEC_H
+
+#include "hv/migrate/rendezvous.h"
+
+enum rdv_type {
+	RDV_HELLO = 1,
+	RDV_OFFER = 2,
+	RDV_ACCEPT = 3,
+	RDV_REFUSE = 4, /* body: string, the reason */
+	RDV_PING = 5,	/* empty */
+	RDV_PONG = 6,	/* body: u64, CLOCK_REALTIME of the target */
+	RDV_CLOCK_END = 7,
+};
+
+void rdv_hello_encode(struct wbuf *w);
+/* -EPROTO for a stranger or another protocol version, naming both versions. */
+int rdv_hello_decode(struct rbuf *r, struct err *e);
+void rdv_offer_encode(const struct rdv_offer *o, struct wbuf *w);
+void rdv_accept_encode(const struct rdv_accept *a, struct wbuf *w);
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the rendezvous connection: frames with a deadline each, and the conversation of
+ * rendezvous.h. Must never read more than a frame's bound from a peer, nor wait without a limit.
+ * Next in the flow: move.c.
+ */
+#include "hv/migrate/rendezvous.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hv/base/clock.h"
+#include "hv/migrate/rdv_codec.h"
+
+#define RDV_PINGS 8
+
+#ifndef WATARI_VERSION
+#define WATARI_VERSION "0.1"
+#endif
+
+const char *rdv_software(void)
+{
+	return WATARI_VERSION;
+}
+
+/* ---- frames ------------------------------------------------------------------------------- */
+
+static int rdv_wait(int fd, short events, uint64_t deadline, struct err *e)
+{
+	uint64_t now = clock_mono_ns();
+	struct pollfd pfd = { .fd = fd, .events = events };
+	struct timespec ts;
+	int n;
+
+	if (now > deadline)
+		now = deadline;
+	ts.tv_sec = (time_t)((deadline - now) / NSEC_PER_SEC);
+	ts.tv_nsec = (long)((deadline - now) % NSEC_PER_SEC);
+	n = ppoll(&pfd, 1, &ts, NULL);
+	if (n < 0 && errno != EINTR)
+		return err_errno(e, "waiting for the peer failed");
+	if (n == 0)
+		return err_set(e, -ETIMEDOUT, "the peer does not answer");
+	return 0;
+}
+
+static int rdv_read(int fd, void *buf, size_t n, uint64_t deadline, struct err *e)
+{
+	uint8_t *p = buf;
+
+	while (n) {
+		ssize_t got = recv(fd, p, n, MSG_DONTWAIT);
+		int r;
+
+		if (got > 0) {
+			p += got;
+			n -= (size_t)got;
+			continue;
+		}
+		if (got == 0)
+			return err_set(e, -ECONNRESET, "the peer closed the connection");
+		if (errno != EAGAIN && errno != EINTR)
+			return err_errno(e, "cannot read from the peer");
+		r = rdv_wait(fd, POLLIN, deadline, e);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int rdv_write(int fd, const void *buf, size_t n, uint64_t deadline, struct err *e)
+{
+	const uint8_t *p = buf;
+
+	while (n) {
+		ssize_t put = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		int r;
+
+		if (put > 0) {
+			p += put;
+			n -= (size_t)put;
+			continue;
+		}
+		if (put < 0 && errno != EAGAIN && errno != EINTR)
+			return err_errno(e, "cannot write to the peer");
+		r = rdv_wait(fd, POLLOUT, deadline, e);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* One frame: header and body in one write, so that it leaves in one packet. */
+static int rdv_send(int fd, enum rdv_type type, const struct wbuf *body, uint64_t deadline,
+	struct err *e)
+{
+	struct wbuf w;
+	int r;
+
+	wbuf_init(&w);
+	wbuf_u32(&w, body ? (uint32_t)body->len : 0);
+	wbuf_u16(&w, (uint16_t)type);
+	if (body)
+		wbuf_bytes(&w, body->data, body->len);
+	if (w.failed || (body && body->failed))
+		r = err_set(e, -ENOMEM, "no memory for a message to the peer");
+	else
+		r = rdv_write(fd, w.data, w.len, deadline, e);
+	wbuf_fini(&w);
+	return r;
+}
+
+struct rdv_frame {
+	unsigned type;
+	size_t len;
+	uint8_t body[RDV_FRAME_MAX];
+};
+
+static int rdv_recv(int fd, struct rdv_frame *f, uint64_t deadline, struct err *e)
+{
+	uint8_t head[6];
+	struct rbuf r;
+	int rc = rdv_read(fd, head, sizeof(head), deadline, e);
+
+	if (rc)
+		return rc;
+	r = rbuf_of(head, sizeof(head));
+	f->len = rbuf_u32(&r);
+	f->type = rbuf_u16(&r);
+	if (f->len > sizeof(f->body) || f->type < RDV_HELLO || f->type > RDV_CLOCK_END)
+		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
+	return rdv_read(fd, f->body, f->len, deadline, e);
+}
+
+/* As rdv_recv(), and the frame must be of @type. A refusal comes back as the peer's own words. */
+static int rdv_expect(int fd, struct rdv_frame *f, enum rdv_type type, uint64_t deadline,
+	struct err *e)
+{
+	int r = rdv_recv(fd, f, deadline, e);
+	char why[400];
+	struct rbuf b;
+
+	if (r || f->type == type)
+		return r;
+	if (f->type != RDV_REFUSE)
+		return err_set(e, -EPROTO, "the peer spoke out of turn (frame %u instead of %u)",
+			f->type, type);
+	b = rbuf_of(f->body, f->len);
+	rbuf_str(&b, why, sizeof(why));
+	if (!rbuf_done(&b))
+		return err_set(e, -EPROTO, "the peer refused without a readable reason");
+	return err_set(e, -ECONNREFUSED, "the target refused: %s", why);
+}
+
+/* ---- the source's half -------------------------------------------------------------------- */
+
+static int rdv_connect_one(const struct addrinfo *ai, uint64_t deadline, struct err *e)
+{
+	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int err = 0, one = 1;
+	socklen_t len = sizeof(err);
+
+	if (fd < 0)
+		return err_errno(e, "cannot make a socket");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, ai->ai_addr, ai->ai_addrlen) < 0 && errno != EINPROGRESS) {
+		err_errno(e, "cannot connect");
+		goto out;
+	}
+	if (rdv_wait(fd, POLLOUT, deadline, e))
+		goto out;
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+	if (err) {
+		errno = err;
+		err_errno(e, "cannot connect");
+		goto out;
+	}
+	return fd;
+out:
+	close(fd);
+	return e->code;
+}
+
+int rdv_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct err *e)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct addrinfo *list, *ai;
+	struct err local;
+	char service[8];
+	int r, fd = -1;
+
+	if (!e)
+		e = &local;
+	snprintf(service, sizeof(service), "%u", port);
+	r = getaddrinfo(host, service, &hints, &list);
+	if (r)
+		return err_set(e, -EHOSTUNREACH, "cannot resolve '%s': %s", host, gai_strerror(r));
+	for (ai = list; ai && fd < 0; ai = ai->ai_next)
+		fd = rdv_connect_one(ai, deadline, e);
+	freeaddrinfo(list);
+	if (fd < 0)
+		return err_wrap(e, "the target %s:%u cannot be reached", host, port);
+	return fd;
+}
+
+int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
+	struct err *e)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct rdv_frame f;
+	struct wbuf w;
+	struct rbuf b;
+	int r;
+
+	wbuf_init(&w);
+	rdv_hello_encode(&w);
+	r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	if (!r)
+		r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
+	if (r)
+		goto out;
+	b = rbuf_of(f.body, f.len);
+	r = rdv_hello_decode(&b, e);
+	if (r)
+		goto out;
+	wbuf_reset(&w);
+	rdv_offer_encode(o, &w);
+	r = rdv_send(fd, RDV_OFFER, &w, deadline, e);
+	if (!r)
+		r = rdv_expect(fd, &f, RDV_ACCEPT, deadline, e);
+	if (r)
+		goto out;
+	b = rbuf_of(f.body, f.len);
+	r = rdv_accept_decode(out, &b, e);
+out:
+	wbuf_fini(&w);
+	return r;
+}
+
+int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct rdv_frame f;
+	int r;
+
+	*out = (struct rdv_clock){ .rtt_ns = UINT64_MAX };
+	for (int i = 0; i < RDV_PINGS; i++) {
+		uint64_t t0 = clock_real_ns(), m0 = clock_mono_ns(), rtt, theirs;
+		struct rbuf b;
+
+		r = rdv_send(fd, RDV_PING, NULL, deadline, e);
+		if (!r)
+			r = rdv_expect(fd, &f, RDV_PONG, deadline, e);
+		if (r)
+			return r;
+		rtt = clock_mono_ns() - m0;
+		b = rbuf_of(f.body, f.len);
+		theirs = rbuf_u64(&b);
+		if (!rbuf_done(&b))
+			return err_set(e, -EPROTO, "the target sent a malformed time");
+		/* the quickest round trip bounds the error best: half of it */
+		if (rtt < out->rtt_ns) {
+			out->rtt_ns = rtt;
+			out->offset_ns = (int64_t)(theirs - (t0 + rtt / 2));
+		}
+	}
+	return rdv_send(fd, RDV_CLOCK_END, NULL, deadline, e);
+}
+
+/* ---- the target's half -------------------------------------------------------------------- */
+
+void rdv_refuse_send(int fd, const char *reason)
+{
+	struct wbuf w;
+
+	wbuf_init(&w);
+	wbuf_str(&w, reason);
+	/* a second is enough for one packet; if it does not leave, the source sees the close */
+	rdv_send(fd, RDV_REFUSE, &w, clock_mono_ns() + NSEC_PER_SEC, NULL);
+	wbuf_fini(&w);
+}
+
+int rdv_offer_read(int fd, struct rdv_offer *o, uint64_t timeout_ns, struct err *e)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct err local = { 0 };
+	struct rdv_frame f;
+	struct wbuf w;
+	struct rbuf b;
+	int r;
+
+	if (!e)
+		e = &local;
+	wbuf_init(&w);
+	rdv_hello_encode(&w);
+	r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
+	if (r)
+		goto out;
+	/* Another version is answered with a refusal (below) that names both. */
+	b = rbuf_of(f.body, f.len);
+	r = rdv_hello_decode(&b, e);
+	if (!r)
+		r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	if (!r)
+		r = rdv_expect(fd, &f, RDV_OFFER, deadline, e);
+	if (!r) {
+		b = rbuf_of(f.body, f.len);
+		r = rdv_offer_decode(o, &b, e);
+	}
+out:
+	wbuf_fini(&w);
+	if (r)
+		rdv_refuse_send(fd, e->msg);
+	return r;
+}
+
+int rdv_accept_send(int fd, const struct rdv_accept *a, uint64_t timeout_ns, struct err *e)
+{
+	struct wbuf w;
+	int r;
+
+	wbuf_init(&w);
+	rdv_accept_encode(a, &w);
+	r = rdv_send(fd, RDV_ACCEPT, &w, clock_mono_ns() + timeout_ns, e);
+	wbuf_fini(&w);
+	return r;
+}
+
+int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct rdv_frame f;
+	struct wbuf w;
+	int r;
+
+	for (;;) {
+		r = rdv_recv(fd, &f, deadline, e);
+		if (r || f.type == RDV_CLOCK_END)
+			return r;
+		if (f.type != RDV_PING)
+			return err_set(e, -EPROTO, "the source spoke out of turn (frame %u)", f.type);
+		wbuf_init(&w);
+		wbuf_u64(&w, clock_real_ns());
+		r = rdv_send(fd, RDV_PONG, &w, deadline, e);
+		wbuf_fini(&w);
+		if (r)
+			return r;
+	}
+}
+
+int rdv_peer_gone(int fd)
+{
+	char c;
+	ssize_t n = recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK);
+
+	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the decisions of a move at its source: when a round ends, when to freeze, when to give up,
+ * and the moment of commit (see source.h). Must never do I/O or read a clock.
+ * Reading order: the table `rules` is the machine; predict.c has the arithmetic.
+ * Next in the flow: pump_source.c.
+ */
+#include "hv/migrate/source.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "hv/migrate/predict.h"
+
+static void source_do(struct source *s, enum source_todo_type type, uint64_t a)
+{
+	s->todo[s->ntodo++] = (struct source_todo){ type, a };
+}
+
+static void source_goto(struct source *s, enum source_state st, const struct source_event *ev)
+{
+	s->state = st;
+	s->since = ev->now;
+}
+
+/*
+ * Every ending before commit: the guest first, then the news. Thawing comes before anything that
+ * may take time, and turning tracking off (milliseconds per GiB) comes after the thaw.
+ */
+static void source_give_up(struct source *s, const struct source_event *ev)
+{
+	s->ntodo = 0; /* what was still to be done for the move is not to be done any more */
+	if (s->frozen)
+		source_do(s, SOURCE_DO_THAW, 0);
+	s->frozen = false;
+	if (ev->type != SOURCE_EV_DOWN)
+		source_do(s, SOURCE_DO_ABORT, 0);
+	if (s->tracking)
+		source_do(s, SOURCE_DO_UNTRACK, 0);
+	s->tracking = false;
+	source_do(s, SOURCE_DO_FINISH, 0);
+	source_goto(s, SOURCE_GIVEN_UP, ev);
+}
+
+/*
+ * Committed and no answer: the target may run the guest or may be gone. Without an arbiter the only
+ * safe thing is to stay frozen and to say so.
+ */
+static void source_in_doubt(struct source *s, const struct source_event *ev)
+{
+	s->ntodo = 0;
+	source_do(s, SOURCE_DO_FINISH, 0);
+	source_goto(s, SOURCE_IN_DOUBT, ev);
+}
+
+static void source_connected(struct source *s, const struct source_event *ev)
+{
+	source_goto(s, SOURCE_WAIT_READY, ev);
+}
+
+static void source_ready(struct source *s, const struct source_event *ev)
+{
+	s->save_ns = ev->a;
+	s->load_ns = ev->b;
+	s->state_bytes = ev->c;
+	s->tracking = true; /* from here on it may be on, so every ending turns it off */
+	source_do(s, SOURCE_DO_TRACK, 0);
+	source_goto(s, SOURCE_TRACK, ev);
+}
+
+static void source_send_round(struct source *s, const struct source_event *ev)
+{
+	s->round++;
+	s->round_start = ev->now;
+	source_do(s, SOURCE_DO_SEND, 0);
+	source_goto(s, SOURCE_SEND, ev);
+}
+
+static void source_tracking(struct source *s, const struct source_event *ev)
+{
+	s->residual_pages = ev->a;
+	s->best_pages = UINT64_MAX;
+	source_send_round(s, ev);
+}
+
+static void source_sent(struct source *s, const struct source_event *ev)
+{
+	s->round_bytes = ev->a;
+	source_do(s, SOURCE_DO_ROUND, s->round);
+	source_goto(s, SOURCE_WAIT_ACK, ev);
+}
+
+static void source_acked(struct source *s, const struct source_event *ev)
+{
+	if (ev->a != s->round) {
+		err_set(&s->err, -EPROTO,
+			"the target acknowledged round %" PRIu64 " while round %u was under way",
+			ev->a, s->round);
+		source_give_up(s, ev);
+		return;
+	}
+	s->goodput = predict_goodput(s->goodput, s->round_bytes, ev->now - s->round_start);
+	source_do(s, SOURCE_DO_HARVEST, 0);
+	source_goto(s, SOURCE_HARVEST, ev);
+}
+
+/* A round that leaves at least nine tenths of the least ever left has gained nothing. */
+static bool source_stalled(struct source *s)
+{
+	if (s->best_pages == UINT64_MAX || s->residual_pages < s->best_pages / 10 * 9) {
+		s->best_pages = s->residual_pages;
+		s->stalls = 0;
+		return false;
+	}
+	return ++s->stalls >= PREDICT_STALL_ROUNDS;
+}
+
+static void source_freeze(struct source *s, const struct source_event *ev)
+{
+	s->freeze_start = ev->now;
+	s->frozen = true; /* from the attempt on: a failed freeze is thawed as well */
+	source_do(s, SOURCE_DO_FREEZE, 0);
+	source_goto(s, SOURCE_FREEZE, ev);
+}
+
+static void source_harvested(struct source *s, const struct source_event *ev)
+{
+	uint64_t spent = ev->now - s->round_start;
+
+	s->residual_pages = ev->a;
+	s->harvest_ns = ev->c;
+	s->dirty_rate = predict_rate(ev->b * 4096, spent);
+	s->predicted_ns = predict_blackout(s);
+	if (s->predicted_ns <= s->params.downtime_limit_ns) {
+		source_freeze(s, ev);
+	} else if (!source_stalled(s)) {
+		source_send_round(s, ev);
+	} else if (s->params.freeze_on_stall) {
+		source_freeze(s, ev);
+	} else {
+		predict_explain_stall(s, &s->err);
+		source_give_up(s, ev);
+	}
+}
+
+static void source_frozen(struct source *s, const struct source_event *ev)
+{
+	s->stop_ns = ev->now - s->freeze_start;
+	source_do(s, SOURCE_DO_HARVEST, 0);
+	source_goto(s, SOURCE_LAST_HARVEST, ev);
+}
+
+static void source_last_harvested(struct source *s, const struct source_event *ev)
+{
+	s->residual_pages = ev->a;
+	source_do(s, SOURCE_DO_SEND, 0);
+	source_goto(s, SOURCE_LAST_SEND, ev);
+}
+
+static void source_last_sent(struct source *s, const struct source_event *ev)
+{
+	source_do(s, SOURCE_DO_SAVE, 0);
+	source_goto(s, SOURCE_SAVE, ev);
+}
+
+static void source_saved(struct source *s, const struct source_event *ev)
+{
+	s->state_bytes = ev->a;
+	source_goto(s, SOURCE_WAIT_LOADED, ev);
+}
+
+static void source_loaded(struct source *s, const struct source_event *ev)
+{
+	s->load_ns = ev->a;
+	source_do(s, SOURCE_DO_COMMIT, 0);
+	source_goto(s, SOURCE_WAIT_THAWED, ev);
+}
+
+/* Tracking is not turned off: the machine goes away with its process. */
+static void source_thawed(struct source *s, const struct source_event *ev)
+{
+	source_do(s, SOURCE_DO_FINISH, 0);
+	source_goto(s, SOURCE_DONE, ev);
+}
+
+static void source_fault(struct source *s, const struct source_event *ev)
+{
+	err_set(&s->err, ev->code ? ev->code : -EIO, "%s", ev->text ? ev->text : "unknown fault");
+	if (ev->type == SOURCE_EV_ABORT)
+		err_wrap(&s->err, "the target gave the move up");
+	source_give_up(s, ev);
+}
+
+static void source_cancel(struct source *s, const struct source_event *ev)
+{
+	err_set(&s->err, -ECANCELED, "the move was cancelled");
+	source_give_up(s, ev);
+}
+
+static void source_lost(struct source *s, const struct source_event *ev)
+{
+	err_set(&s->err, ev->code ? ev->code : -EIO,
+		"the guest was handed over but the target has not said that it runs (%s); it stays "
+		"frozen here: look at the target before anything else",
+		ev->text ? ev->text : "no answer");
+	source_in_doubt(s, ev);
+}
+
+uint64_t source_deadline(const struct source *s)
+{
+	switch (s->state) {
+	case SOURCE_WAIT_READY:
+	case SOURCE_WAIT_ACK: return s->since + s->params.answer_timeout_ns;
+	case SOURCE_LAST_SEND:
+	case SOURCE_WAIT_LOADED: return s->freeze_start + s->params.frozen_timeout_ns;
+	case SOURCE_WAIT_THAWED: return s->since + s->params.answer_timeout_ns;
+	default: return UINT64_MAX;
+	}
+}
+
+static void source_tick(struct source *s, const struct source_event *ev)
+{
+	if (ev->now < source_deadline(s))
+		return;
+	err_set(&s->err, -ETIMEDOUT,
+		s->frozen ? "the target has not answered within %.1f s while the guest was frozen" :
+			    "the target has not answered for %.1f s",
+		(double)(s->frozen ? s->params.frozen_timeout_ns : s->params.answer_timeout_ns) /
+			1e9);
+	source_give_up(s, ev);
+}
+
+static void source_tick_committed(struct source *s, const struct source_event *ev)
+{
+	struct source_event lost = *ev;
+
+	if (ev->now < source_deadline(s))
+		return;
+	lost.code = -ETIMEDOUT;
+	lost.text = "no answer in time";
+	source_lost(s, &lost);
+}
+
+/* Too late to cancel, or a wait that only time can end: nothing happens. */
+static void source_ignore(struct source *s, const struct source_event *ev)
+{
+	(void)s;
+	(void)ev;
+}
+
+struct source_rule {
+	enum source_state state;
+	enum source_event_type event;
+	void (*fn)(struct source *s, const struct source_event *ev);
+};
+
+/* The machine. What is not here and not in `always` is a fault of the peer or of the pump. */
+static const struct source_rule rules[] = {
+	{ SOURCE_IDLE, SOURCE_EV_CONNECTED, source_connected },
+	{ SOURCE_WAIT_READY, SOURCE_EV_READY, source_ready },
+	{ SOURCE_TRACK, SOURCE_EV_TRACKING, source_tracking },
+	{ SOURCE_SEND, SOURCE_EV_SENT, source_sent },
+	{ SOURCE_WAIT_ACK, SOURCE_EV_ACKED, source_acked },
+	{ SOURCE_HARVEST, SOURCE_EV_HARVESTED, source_harvested },
+	{ SOURCE_FREEZE, SOURCE_EV_FROZEN, source_frozen },
+	{ SOURCE_LAST_HARVEST, SOURCE_EV_HARVESTED, source_last_harvested },
+	{ SOURCE_LAST_SEND, SOURCE_EV_SENT, source_last_sent },
+	{ SOURCE_SAVE, SOURCE_EV_SAVED, source_saved },
+	{ SOURCE_WAIT_LOADED, SOURCE_EV_LOADED, source_loaded },
+	{ SOURCE_WAIT_THAWED, SOURCE_EV_THAWED, source_thawed },
+	/* committed: no way back, whatever anybody says */
+	{ SOURCE_WAIT_THAWED, SOURCE_EV_TICK, source_tick_committed },
+	{ SOURCE_WAIT_THAWED, SOURCE_EV_CANCEL, source_ignore },
+	{ SOURCE_WAIT_THAWED, SOURCE_EV_ABORT, source_lost },
+	{ SOURCE_WAIT_THAWED, SOURCE_EV_DOWN, source_lost },
+	{ SOURCE_WAIT_THAWED, SOURCE_EV_FAILED, source_lost },
+};
+
+/* In every other state before commit. */
+static const struct source_rule always[] = {
+	{ SOURCE_STATES, SOURCE_EV_TICK, source_tick },
+	{ SOURCE_STATES, SOURCE_EV_CANCEL, source_cancel },
+	{ SOURCE_STATES, SOURCE_EV_ABORT, source_fault },
+	{ SOURCE_STATES, SOURCE_EV_DOWN, source_fault },
+	{ SOURCE_STATES, SOURCE_EV_FAILED, source_fault },
+};
+
+void source_init(struct source *s, const struct source_params *p)
+{
+	memset(s, 0, sizeof(*s));
+	s->params = *p;
+	s->best_pages = UINT64_MAX;
+}
+
+void source_step(struct source *s, const struct source_event *ev)
+{
+	struct source_event bad = *ev;
+
+	if (source_ended(s))
+		return;
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		if (rules[i].state == s->state && rules[i].event == ev->type) {
+			rules[i].fn(s, ev);
+			return;
+		}
+	}
+	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
+		if (always[i].event == ev->type) {
+			always[i].fn(s, ev);
+			return;
+		}
+	}
+	err_set(&s->err, -EPROTO, "out of turn: %s while in state %s", source_event_name(ev->type),
+		source_state_name(s->state));
+	if (!source_committed(s)) {
+		source_give_up(s, ev);
+		return;
+	}
+	bad.text = "the target spoke out of turn";
+	bad.code = -EPROTO;
+	source_lost(s, &bad);
+}
+
+bool source_todo(struct source *s, struct source_todo *out)
+{
+	if (s->ntodo == 0)
+		return false;
+	*out = s->todo[0];
+	memmove(&s->todo[0], &s->todo[1], --s->ntodo * sizeof(s->todo[0]));
+	return true;
+}
+
+bool source_ended(const struct source *s)
+{
+	return s->state == SOURCE_DONE || s->state == SOURCE_GIVEN_UP ||
+		s->state == SOURCE_IN_DOUBT;
+}
+
+bool source_committed(const struct source *s)
+{
+	return s->state == SOURCE_WAIT_THAWED || s->state == SOURCE_DONE ||
+		s->state == SOURCE_IN_DOUBT;
+}
+
+const char *source_state_name(enum source_state st)
+{
+	static const char *const names[] = {
+		[SOURCE_IDLE] = "IDLE",
+		[SOURCE_WAIT_READY] = "WAIT_READY",
+		[SOURCE_TRACK] = "TRACK",
+		[SOURCE_SEND] = "SEND",
+		[SOURCE_WAIT_ACK] = "WAIT_ACK",
+		[SOURCE_HARVEST] = "HARVEST",
+		[SOURCE_FREEZE] = "FREEZE",
+		[SOURCE_LAST_HARVEST] = "LAST_HARVEST",
+		[SOURCE_LAST_SEND] = "LAST_SEND",
+		[SOURCE_SAVE] = "SAVE",
+		[SOURCE_WAIT_LOADED] = "WAIT_LOADED",
+		[SOURCE_WAIT_THAWED] = "WAIT_THAWED",
+		[SOURCE_DONE] = "DONE",
+		[SOURCE_GIVEN_UP] = "GIVEN_UP",
+		[SOURCE_IN_DOUBT] = "IN_DOUBT",
+	};
+
+	return st < SOURCE_STATES ? names[st] : "?";
+}
+
+const char *source_event_name(enum source_event_type t)
+{
+	static const char *const names[] = {
+		[SOURCE_EV_CONNECTED] = "CONNECTED",
+		[SOURCE_EV_READY] = "READY",
+		[SOURCE_EV_TRACKING] = "TRACKING",
+		[SOURCE_EV_SENT] = "SENT",
+		[SOURCE_EV_ACKED] = "ACKED",
+		[SOURCE_EV_HARVESTED] = "HARVESTED",
+		[SOURCE_EV_FROZEN] = "FROZEN",
+		[SOURCE_EV_SAVED] = "SAVED",
+		[SOURCE_EV_LOADED] = "LOADED",
+		[SOURCE_EV_THAWED] = "THAWED",
+		[SOURCE_EV_TICK] = "TICK",
+		[SOURCE_EV_CANCEL] = "CANCEL",
+		[SOURCE_EV_ABORT] = "ABORT",
+		[SOURCE_EV_DOWN] = "DOWN",
+		[SOURCE_EV_FAILED] = "FAILED",
+	};
+
+	return t < SOURCE_EVENTS ? names[t] : "?";
+}
+
+const char *source_todo_name(enum source_todo_type t)
+{
+	static const char *const names[] = {
+		[SOURCE_DO_TRACK] = "track",
+		[SOURCE_DO_SEND] = "send",
+		[SOURCE_DO_ROUND] = "round",
+		[SOURCE_DO_HARVEST] = "harvest",
+		[SOURCE_DO_FREEZE] = "freeze",
+		[SOURCE_DO_SAVE] = "save",
+		[SOURCE_DO_COMMIT] = "commit",
+		[SOURCE_DO_THAW] = "thaw",
+		[SOURCE_DO_ABORT] = "abort",
+		[SOURCE_DO_UNTRACK] = "untrack",
+		[SOURCE_DO_FINISH] = "finish",
+	};
+
+	return names[t];
+}
