@@ -93,7 +93,7 @@ $(B)/bench/guest_blob.o: $(O)/bench-guest.elf
 UNIT     := $(wildcard tests/unit/*_test.c)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(UNIT))
 CONTRACT_BIN := $(if $(wildcard tests/contract/*.c),$(B)/tests/contract/contract)
-TESTLIB  := $(call archive,tests/lib)
+TESTLIB   = $(call archive,tests/lib)
 CMOCKA   := -lcmocka
 $(eval $(call archive_rule,tests/lib))
 

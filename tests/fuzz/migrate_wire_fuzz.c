@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzzes the messages of a move and of its rendezvous: the first byte picks the decoder. */
+#include <stdlib.h>
+
+#include "hv/base/section.h"
+#include "hv/migrate/rdv_codec.h"
+#include "hv/migrate/wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct rdv_offer offer;
+	struct rdv_accept acc;
+	struct section s;
+	struct wire_msg m;
+	struct rbuf r;
+	struct err e;
+
+	if (size < 1)
+		return 0;
+	r = rbuf_of(data + 1, size - 1);
+	switch (data[0] % 16) {
+	case 0: rdv_offer_decode(&offer, &r, &e); break;
+	case 1: rdv_accept_decode(&acc, &r, &e); break;
+	case 2: rdv_hello_decode(&r, &e); break;
+	case 3:
+		while (section_next(&r, &s, &e) == 1)
+			;
+		break;
+	default: wire_decode(&m, data[0] % 16 - 3, data + 1, size - 1, &e); break;
+	}
+	return 0;
+}

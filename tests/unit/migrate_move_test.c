@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole moves between two fake machines over the fake transport and a real rendezvous on loopback:
+ * a writing guest arrives page for page, and whatever fails, exactly one machine runs it.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "hv/migrate/move.h"
+#include "tests/lib/fake_vm.h"
+#include "tests/lib/fake_xport.h"
+
+#define MEMORY	(64ull << 20)
+#define WORKSET 256
+
+/* Which end of the connection gets a fault, and which. */
+struct fault {
+	bool armed, at_target;
+	enum fake_fault kind;
+	unsigned countdown;
+};
+
+static struct fault fault; /* of the move under way; set before its threads start */
+
+static int fault_connect(struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns,
+	struct err *e)
+{
+	int r = fake_xport_ops.connect(out, addr, timeout_ns, e);
+
+	if (!r && fault.armed && !fault.at_target)
+		fake_xport_fault(*out, fault.kind, fault.countdown);
+	return r;
+}
+
+static int fault_accept(struct xport_listener *l, uint64_t timeout_ns, struct xport **out,
+	struct err *e)
+{
+	int r = fake_xport_ops.accept(l, timeout_ns, out, e);
+
+	if (!r && fault.armed && fault.at_target)
+		fake_xport_fault(*out, fault.kind, fault.countdown);
+	return r;
+}
+
+struct move {
+	struct fake_vm src, dst;
+	struct xport_ops ops;
+	int listen_fd;
+	uint16_t port;
+	int cancel;
+	struct mig_result sres, tres;
+	struct err serr, terr;
+	int srv, trv;
+	unsigned progress_calls;
+};
+
+static int move_setup(void **state)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct move *m = calloc(1, sizeof(*m));
+	socklen_t len = sizeof(a);
+
+	memset(&fault, 0, sizeof(fault));
+	assert_int_equal(fake_vm_init(&m->src, MEMORY, WORKSET), 0);
+	assert_int_equal(fake_vm_init(&m->dst, MEMORY, WORKSET), 0);
+	m->ops = fake_xport_ops;
+	m->ops.connect = fault_connect;
+	m->ops.accept = fault_accept;
+	m->listen_fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(m->listen_fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(m->listen_fd, 4), 0);
+	getsockname(m->listen_fd, (struct sockaddr *)&a, &len);
+	m->port = ntohs(a.sin_port);
+	*state = m;
+	return 0;
+}
+
+static int move_teardown(void **state)
+{
+	struct move *m = *state;
+
+	fake_vm_fini(&m->src);
+	fake_vm_fini(&m->dst);
+	close(m->listen_fd);
+	free(m);
+	return 0;
+}
+
+static void *move_target(void *arg)
+{
+	struct move *m = arg;
+	struct rdv_offer *offer = calloc(1, sizeof(*offer));
+	struct mig_target_args a = {
+		.mem = &m->dst.mem,
+		.ops = &fake_vm_ops,
+		.vm = &m->dst,
+		.listen_host = "127.0.0.1",
+		.xport = &m->ops,
+		.offer = offer,
+	};
+
+	a.fd = accept(m->listen_fd, NULL, NULL);
+	m->trv = rdv_offer_read(a.fd, offer, 2000000000ull, &m->terr);
+	if (!m->trv)
+		m->trv = mig_target_run(&a, &m->tres, &m->terr);
+	close(a.fd);
+	free(offer);
+	return NULL;
+}
+
+static void move_progress(void *arg, const struct mig_progress *p)
+{
+	struct move *m = arg;
+
+	(void)p;
+	m->progress_calls++;
+}
+
+/* Runs one move of the writing guest to its end. */
+static void move_run(struct move *m)
+{
+	struct mig_source_args *a = calloc(1, sizeof(*a));
+	pthread_t t;
+
+	*a = (struct mig_source_args){
+		.mem = &m->src.mem,
+		.ops = &fake_vm_ops,
+		.vm = &m->src,
+		.host = "127.0.0.1",
+		.port = m->port,
+		.xport = &m->ops,
+		.offer = { .software = "test", .name = "guest" },
+		.progress = move_progress,
+		.arg = m,
+		.cancel = &m->cancel,
+	};
+	mig_params_default(&a->params);
+	/* sanitizers make a fake slow, not wrong */
+	a->params.downtime_limit_ns = 2000000000ull;
+	fake_vm_run(&m->src);
+	fake_vm_wait_writes(&m->src, 1000);
+	pthread_create(&t, NULL, move_target, m);
+	m->srv = mig_source_run(a, &m->sres, &m->serr);
+	pthread_join(t, NULL);
+	free(a);
+}
+
+/* The guest is at the source, running, and loses nothing. */
+static void expect_at_source(struct move *m)
+{
+	assert_true(m->srv < 0);
+	assert_false(m->sres.committed);
+	assert_true(m->serr.msg[0] != '\0');
+	assert_false(fake_vm_frozen(&m->src));
+	assert_true(fake_vm_frozen(&m->dst));
+	assert_int_equal(m->dst.thaws, 0);
+	fake_vm_wait_writes(&m->src, 1000);
+	fake_vm_ops.freeze(&m->src, NULL);
+	assert_int_equal(fake_vm_bad_pages(&m->src), 0);
+}
+
+static void a_writing_guest_arrives_page_for_page(void **state)
+{
+	struct move *m = *state;
+
+	move_run(m);
+	assert_string_equal(m->serr.msg, "");
+	assert_int_equal(m->srv, 0);
+	assert_int_equal(m->trv, 0);
+	assert_true(m->sres.committed);
+	assert_true(fake_vm_frozen(&m->src));
+	assert_false(fake_vm_frozen(&m->dst));
+	assert_int_equal(m->src.thaws, 0);
+	assert_int_equal(m->dst.thaws, 1);
+	fake_vm_ops.freeze(&m->dst, NULL);
+	assert_int_equal(fake_vm_bad_pages(&m->dst), 0);
+	assert_true(m->sres.rounds >= 1);
+	assert_true(m->sres.blackout.total_ns > 0);
+	assert_true(m->sres.blackout.total_ns < m->sres.total_ns);
+	assert_true(m->progress_calls >= 2);
+	/* elapsed is real time since the save: more than nothing, less than the blackout */
+	assert_true(m->dst.elapsed_ns <= m->sres.blackout.total_ns);
+}
+
+static void memory_never_touched_is_not_allocated_at_the_target(void **state)
+{
+	struct move *m = *state;
+	uint64_t start, end, total = 0, from = 0;
+
+	move_run(m);
+	assert_int_equal(m->srv, 0);
+	while (gmem_next_data(&m->dst.mem, &m->dst.mem.regions[0], from, &start, &end, NULL) > 0) {
+		total += end - start;
+		from = end;
+	}
+	/* fake_vm_bad_pages() has not read anything yet */
+	assert_true(total <= WORKSET * GMEM_PAGE_SIZE);
+	assert_true(m->sres.pages_sent >= 1);
+}
+
+static void pages_the_vmm_wrote_arrive(void **state)
+{
+	static const char text[] = "written by a device";
+	struct move *m = *state;
+	char got[sizeof(text)];
+
+	assert_true(gmem_write(&m->src.mem, 40ull << 20, text, sizeof(text)));
+	move_run(m);
+	assert_int_equal(m->srv, 0);
+	assert_true(gmem_read(&m->dst.mem, 40ull << 20, got, sizeof(got)));
+	assert_string_equal(got, text);
+}
+
+static void a_cancelled_move_leaves_the_guest_running(void **state)
+{
+	struct move *m = *state;
+
+	m->cancel = 1;
+	move_run(m);
+	expect_at_source(m);
+	assert_int_equal(m->srv, -ECANCELED);
+	assert_int_equal(m->src.freezes, 1); /* the test's own */
+	assert_true(m->trv < 0);
+}
+
+static void a_target_that_cannot_load_says_why(void **state)
+{
+	struct move *m = *state;
+
+	m->dst.fail_load = true;
+	move_run(m);
+	expect_at_source(m);
+	assert_non_null(strstr(m->serr.msg, "avx512f"));
+}
+
+static void failures_of_the_machine_give_the_move_up(void **state)
+{
+	struct move *m = *state;
+
+	m->src.fail_freeze = true;
+	move_run(m);
+	m->src.fail_freeze = false;
+	expect_at_source(m);
+	assert_int_equal(m->src.track_stops, 1);
+}
+
+static void a_failed_save_thaws_the_guest(void **state)
+{
+	struct move *m = *state;
+
+	m->src.fail_save = true;
+	move_run(m);
+	expect_at_source(m);
+	assert_int_equal(m->src.thaws, 1);
+}
+
+static void a_failed_harvest_gives_the_move_up(void **state)
+{
+	struct move *m = *state;
+
+	m->src.fail_harvest = true;
+	move_run(m);
+	expect_at_source(m);
+}
+
+static void another_memory_layout_is_refused(void **state)
+{
+	struct move *m = *state;
+
+	fake_vm_fini(&m->dst);
+	assert_int_equal(fake_vm_init(&m->dst, 2 * MEMORY, WORKSET), 0);
+	move_run(m);
+	expect_at_source(m);
+	assert_non_null(strstr(m->serr.msg, "memory layout"));
+}
+
+/*
+ * One owner: every kind of fault, at either end, at every occasion up to a count that reaches past
+ * the end of the move. After each, exactly one machine runs the guest, or neither and the source
+ * says that it is in doubt.
+ */
+static void after_any_single_fault_one_machine_runs_the_guest(void **state)
+{
+	unsigned endings[3] = { 0 }; /* moved, stayed, in doubt */
+
+	for (int at = 0; at < 2; at++) {
+		for (int kind = 0; kind < FAKE_FAULTS; kind++) {
+			for (unsigned n = 1; n <= 12; n++) {
+				struct move *m;
+				bool src, dst;
+
+				assert_int_equal(move_teardown(state), 0);
+				assert_int_equal(move_setup(state), 0);
+				m = *state;
+				fault = (struct fault){ true, at == 1, (enum fake_fault)kind, n };
+				move_run(m);
+				src = !fake_vm_frozen(&m->src);
+				dst = !fake_vm_frozen(&m->dst);
+				assert_false(src && dst);
+				if (!src && !dst) {
+					assert_true(m->sres.committed);
+					assert_true(m->srv < 0);
+					assert_non_null(strstr(m->serr.msg, "stays frozen"));
+					endings[2]++;
+				} else {
+					endings[src ? 1 : 0]++;
+				}
+				if (src)
+					expect_at_source(m);
+				fake_vm_ops.freeze(&m->dst, NULL);
+				if (dst)
+					assert_int_equal(fake_vm_bad_pages(&m->dst), 0);
+			}
+		}
+	}
+	print_message("faults: %u moved, %u stayed, %u in doubt\n", endings[0], endings[1],
+		endings[2]);
+	assert_true(endings[0] > 0 && endings[1] > 0);
+}
+
+int main(void)
+{
+#define MOVE_TEST(f) cmocka_unit_test_setup_teardown(f, move_setup, move_teardown)
+	const struct CMUnitTest tests[] = {
+		MOVE_TEST(a_writing_guest_arrives_page_for_page),
+		MOVE_TEST(memory_never_touched_is_not_allocated_at_the_target),
+		MOVE_TEST(pages_the_vmm_wrote_arrive),
+		MOVE_TEST(a_cancelled_move_leaves_the_guest_running),
+		MOVE_TEST(a_target_that_cannot_load_says_why),
+		MOVE_TEST(failures_of_the_machine_give_the_move_up),
+		MOVE_TEST(a_failed_save_thaws_the_guest),
+		MOVE_TEST(a_failed_harvest_gives_the_move_up),
+		MOVE_TEST(another_memory_layout_is_refused),
+		MOVE_TEST(after_any_single_fault_one_machine_runs_the_guest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

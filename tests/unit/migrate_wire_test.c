@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What travels between the ends of a move: messages survive the round trip, anything else is
+ * refused in words; the rendezvous tells strangers and other versions apart, in bounded time.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "hv/base/clock.h"
+#include "hv/migrate/rdv_codec.h"
+#include "hv/migrate/wire.h"
+
+#define LIMIT (2 * NSEC_PER_SEC)
+
+static void messages_survive_the_round_trip(void **state)
+{
+	struct wire_msg in = { .round = 3, .save_ns = 1, .load_ns = 2, .state_bytes = 4,
+		.clock_real_ns = 5, .clock_offset_ns = -6, .text = "reason" };
+	struct wire_msg out;
+	struct wbuf w;
+
+	(void)state;
+	wbuf_init(&w);
+	for (unsigned t = WIRE_READY; t <= WIRE_ABORT; t++) {
+		in.type = (enum wire_type)t;
+		wbuf_reset(&w);
+		wire_encode(&in, &w);
+		assert_int_equal(wire_decode(&out, t, w.data, w.len, NULL), 0);
+		assert_int_equal(out.type, t);
+		if (t == WIRE_ROUND || t == WIRE_ROUND_ACK)
+			assert_int_equal(out.round, 3);
+		if (t == WIRE_READY)
+			assert_int_equal(out.state_bytes, 4);
+		if (t == WIRE_STATE)
+			assert_true(out.clock_offset_ns == -6 && rbuf_left(&out.state) == 0);
+		if (t == WIRE_ABORT)
+			assert_string_equal(out.text, "reason");
+	}
+	wbuf_fini(&w);
+}
+
+static void malformed_messages_are_named(void **state)
+{
+	uint8_t junk[64] = { 0 };
+	struct wire_msg m;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(wire_decode(&m, 99, junk, 0, &e), -EPROTO);
+	assert_non_null(strstr(e.msg, "type 99"));
+	for (unsigned t = WIRE_READY; t <= WIRE_ABORT; t++) {
+		if (t == WIRE_STATE)
+			continue; /* its tail is sections, checked by the machine */
+		assert_int_equal(wire_decode(&m, t, junk, sizeof(junk), &e), -EPROTO);
+		assert_non_null(strstr(e.msg, wire_type_name(t)));
+	}
+	assert_int_equal(wire_decode(&m, WIRE_STATE, junk, 15, &e), -EPROTO);
+}
+
+/* Both ends of a rendezvous; the target's half runs on a thread. */
+struct pair {
+	int fd[2];
+	struct rdv_offer *offer;
+	int rc;
+	struct err err;
+};
+
+static void *pair_target(void *arg)
+{
+	struct rdv_accept a = { .port = 4711, .token = "0123456789abcde" };
+	struct pair *p = arg;
+
+	p->rc = rdv_offer_read(p->fd[1], p->offer, LIMIT, &p->err);
+	if (!p->rc)
+		p->rc = rdv_accept_send(p->fd[1], &a, LIMIT, &p->err);
+	if (!p->rc)
+		p->rc = rdv_clock_serve(p->fd[1], LIMIT, &p->err);
+	return NULL;
+}
+
+static int pair_setup(void **state)
+{
+	struct pair *p = calloc(1, sizeof(*p));
+
+	p->offer = calloc(1, sizeof(*p->offer));
+	*state = p;
+	return socketpair(AF_UNIX, SOCK_STREAM, 0, p->fd);
+}
+
+static int pair_teardown(void **state)
+{
+	struct pair *p = *state;
+
+	close(p->fd[0]);
+	close(p->fd[1]);
+	free(p->offer);
+	free(p);
+	return 0;
+}
+
+static void the_rendezvous_agrees_and_measures_the_clock(void **state)
+{
+	struct rdv_offer *o = calloc(1, sizeof(*o));
+	struct pair *p = *state;
+	struct rdv_clock clock;
+	struct rdv_accept a;
+	pthread_t t;
+
+	strcpy(o->software, rdv_software());
+	strcpy(o->name, "guest");
+	strcpy(o->transport, "tcp");
+	o->streams = 2;
+	o->nregions = 1;
+	o->region[0] = (struct rdv_region){ 0, 64ull << 20 };
+	o->config_len = 3;
+	memcpy(o->config, "abc", 3);
+	pthread_create(&t, NULL, pair_target, p);
+	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_clock_measure(p->fd[0], &clock, LIMIT, &p->err), 0);
+	pthread_join(t, NULL);
+	assert_int_equal(p->rc, 0);
+	assert_int_equal(a.port, 4711);
+	assert_memory_equal(a.token, "0123456789abcde", 16);
+	assert_string_equal(p->offer->name, "guest");
+	assert_int_equal(p->offer->streams, 2);
+	assert_int_equal(p->offer->region[0].size, 64ull << 20);
+	assert_memory_equal(p->offer->config, "abc", 3);
+	/* one clock on both ends: the offset is within the error the round trip allows */
+	assert_true((uint64_t)llabs((long long)clock.offset_ns) <= clock.rtt_ns);
+	assert_int_equal(rdv_peer_gone(p->fd[0]), 0);
+	shutdown(p->fd[1], SHUT_RDWR);
+	assert_int_equal(rdv_peer_gone(p->fd[0]), 1);
+	free(o);
+}
+
+static void a_refusal_carries_the_targets_words(void **state)
+{
+	struct rdv_offer *o = calloc(1, sizeof(*o));
+	struct pair *p = *state;
+	struct rdv_accept a;
+	struct err e;
+
+	rdv_refuse_send(p->fd[1], "the name 'guest' is in use");
+	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, LIMIT, &e), -ECONNREFUSED);
+	assert_string_equal(e.msg, "the target refused: the name 'guest' is in use");
+	free(o);
+}
+
+static void a_stranger_is_no_watari(void **state)
+{
+	static const char http[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+	struct rdv_offer *o = calloc(1, sizeof(*o));
+	struct pair *p = *state;
+	struct rdv_accept a;
+	struct err e;
+
+	assert_int_equal(write(p->fd[1], http, sizeof(http) - 1), sizeof(http) - 1);
+	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, LIMIT, &e), -EPROTO);
+	assert_non_null(strstr(e.msg, "no watari"));
+	assert_int_equal(write(p->fd[0], http, sizeof(http) - 1), sizeof(http) - 1);
+	assert_int_equal(rdv_offer_read(p->fd[1], o, LIMIT, &e), -EPROTO);
+	assert_non_null(strstr(e.msg, "no watari"));
+	free(o);
+}
+
+static void another_version_is_refused_naming_both(void **state)
+{
+	struct pair *p = *state;
+	struct wbuf w, frame;
+	struct err e;
+
+	wbuf_init(&w);
+	wbuf_init(&frame);
+	wbuf_u64(&w, RDV_MAGIC);
+	wbuf_u32(&w, RDV_PROTOCOL + 8);
+	wbuf_str(&w, "9.9");
+	wbuf_u32(&frame, (uint32_t)w.len);
+	wbuf_u16(&frame, RDV_HELLO);
+	wbuf_bytes(&frame, w.data, w.len);
+	assert_int_equal(write(p->fd[0], frame.data, frame.len), frame.len);
+	assert_int_equal(rdv_offer_read(p->fd[1], p->offer, LIMIT, &e), -EPROTO);
+	assert_non_null(strstr(e.msg, "9.9"));
+	assert_non_null(strstr(e.msg, "protocol 9"));
+	assert_non_null(strstr(e.msg, rdv_software()));
+	wbuf_fini(&w);
+	wbuf_fini(&frame);
+}
+
+static void a_silent_or_closing_peer_ends_the_wait(void **state)
+{
+	struct rdv_offer *o = calloc(1, sizeof(*o));
+	struct pair *p = *state;
+	struct rdv_accept a;
+	struct err e;
+
+	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, NSEC_PER_MSEC, &e), -ETIMEDOUT);
+	shutdown(p->fd[1], SHUT_WR);
+	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, LIMIT, &e), -ECONNRESET);
+	assert_string_equal(e.msg, "the peer closed the connection");
+	free(o);
+}
+
+static void every_cut_of_an_offer_is_refused(void **state)
+{
+	struct rdv_offer *o = calloc(1, sizeof(*o));
+	struct wbuf w;
+	struct rbuf r;
+
+	(void)state;
+	o->streams = 1;
+	o->nregions = 2;
+	o->region[0] = o->region[1] = (struct rdv_region){ 0, 1 << 20 };
+	o->config_len = 100;
+	wbuf_init(&w);
+	rdv_offer_encode(o, &w);
+	r = rbuf_of(w.data, w.len);
+	assert_int_equal(rdv_offer_decode(o, &r, NULL), 0);
+	for (size_t n = 0; n < w.len; n++) {
+		uint8_t *cut = malloc(n + 1);
+
+		r = rbuf_of(memcpy(cut, w.data, n), n);
+		assert_int_equal(rdv_offer_decode(o, &r, NULL), -EPROTO);
+		free(cut);
+	}
+	wbuf_fini(&w);
+	free(o);
+}
+
+int main(void)
+{
+#define PAIR_TEST(f) cmocka_unit_test_setup_teardown(f, pair_setup, pair_teardown)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(messages_survive_the_round_trip),
+		cmocka_unit_test(malformed_messages_are_named),
+		PAIR_TEST(the_rendezvous_agrees_and_measures_the_clock),
+		PAIR_TEST(a_refusal_carries_the_targets_words),
+		PAIR_TEST(a_stranger_is_no_watari),
+		PAIR_TEST(another_version_is_refused_naming_both),
+		PAIR_TEST(a_silent_or_closing_peer_ends_the_wait),
+		cmocka_unit_test(every_cut_of_an_offer_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
