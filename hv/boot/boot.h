@@ -20,7 +20,7 @@ struct boot_params {
 	const char *kernel;  /* path */
 	const char *initrd;  /* path or NULL */
 	const char *cmdline; /* never NULL */
-	unsigned cpus;	     /* 1..254, for the MADT */
+	unsigned cpus;       /* 1..254, for the MADT */
 };
 
 enum boot_mode {
@@ -40,8 +40,9 @@ struct boot_entry {
 /*
  * Loads kernel, initrd, command line, memory map, ACPI tables. Errors name the file and what is
  * wrong with it: missing, unreadable, truncated, neither kind, too large for the guest's memory.
+ * Guest memory must be all zero, fresh or after gmem_discard_all(): a kernel's bss is not written.
  */
-int boot_load(const struct gmem *m, const struct boot_params *p, struct boot_entry *out,
-	struct err *e);
+int boot_load(
+	const struct gmem *m, const struct boot_params *p, struct boot_entry *out, struct err *e);
 
 #endif

@@ -26,8 +26,8 @@ struct dev_irq {
  * another thread (a console reader) feeds it.
  */
 struct dev_ops {
-	const char *name;      /* section name in saved state, e.g. "serial" */
-	uint32_t version;      /* version save() writes; load() accepts 1..version */
+	const char *name;          /* section name in saved state, e.g. "serial" */
+	uint32_t version;          /* version save() writes; load() accepts 1..version */
 	void (*reset)(void *self); /* power-on state; interrupt lowered */
 	/* Appends the payload of this device's section. vCPUs stopped; changes nothing. */
 	void (*save)(void *self, struct wbuf *w);
