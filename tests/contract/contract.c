@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every transport is held to every rule of hv/migrate/xport.h by the same cases. To put another
+ * transport under the contract, add a line to subjects[].
+ * Next in the flow: cases_connect.c, cases_msg.c, cases_put.c, cases_end.c.
+ */
+#include "tests/contract/contract.h"
+
+#include <stdio.h>
+
+#include "tests/lib/fake_xport.h"
+#include "transport-tcp/xtcp.h"
+
+static const struct subject subjects[] = {
+	{ "fake", &fake_xport_ops, 1, "nowhere" },
+	{ "tcp, 1 stream", &xtcp_sock_ops, 1, "127.0.0.1" },
+	{ "tcp, 4 streams", &xtcp_sock_ops, 4, "127.0.0.1" },
+	{ "tcp, 16 streams, IPv6", &xtcp_sock_ops, 16, "::1" },
+};
+
+static const struct contract_case *const lists[] = { cases_connect, cases_msg, cases_put,
+	cases_end };
+
+#define CASES_MAX 64
+
+static int subject_run(const struct subject *s)
+{
+	struct CMUnitTest tests[CASES_MAX];
+	char names[CASES_MAX][160], group[96];
+	size_t n = 0;
+
+	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++) {
+		for (const struct contract_case *c = lists[l]; c->name && n < CASES_MAX; c++) {
+			snprintf(names[n], sizeof(names[n]), "%s: %s", s->name, c->name);
+			tests[n] = (struct CMUnitTest){
+				.name = names[n], .test_func = c->fn, .initial_state = (void *)s
+			};
+			n++;
+		}
+	}
+	snprintf(group, sizeof(group), "contract: %s", s->name);
+	return _cmocka_run_group_tests(group, tests, n, NULL, NULL);
+}
+
+int main(void)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
+		failed += subject_run(&subjects[i]);
+	return failed;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the source's half of the handshake and what both halves share: addresses, socket options,
+ * HELLO and ACK (see connect.h). Must never wait past its deadline, except in the resolver.
+ * Invariant: on failure no socket is left open.
+ * Next in the flow: accept.c (the target's half).
+ */
+#include "transport-tcp/connect.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hv/base/clock.h"
+#include "hv/base/codec.h"
+#include "hv/base/size.h"
+
+const char *xtcp_addr_format(const struct xport_addr *a, char *buf, size_t n)
+{
+	snprintf(buf, n, strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host, a->port);
+	return buf;
+}
+
+int xtcp_addr_check(const struct xport_addr *a, struct err *e)
+{
+	if (a->host[0] == '\0' || strnlen(a->host, sizeof(a->host)) == sizeof(a->host))
+		return err_set(e, -EINVAL, "the host of the data connection is empty or too long");
+	if (a->streams < 1 || a->streams > XTCP_STREAMS_MAX)
+		return err_set(e, -EINVAL, "%u streams: 1 to %u are possible", a->streams,
+			XTCP_STREAMS_MAX);
+	return 0;
+}
+
+int xtcp_resolve(const struct xport_addr *a, bool passive, struct addrinfo **out, struct err *e)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0) };
+	char port[8];
+	int r;
+
+	snprintf(port, sizeof(port), "%u", a->port);
+	r = getaddrinfo(a->host, port, &hints, out);
+	if (r)
+		return err_set(e, r == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH,
+			"cannot find the address of %s: %s", a->host, gai_strerror(r));
+	return 0;
+}
+
+uint64_t xtcp_deadline(uint64_t timeout_ns)
+{
+	uint64_t now = clock_mono_ns();
+
+	return timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
+}
+
+int xtcp_ms_left(uint64_t deadline_ns)
+{
+	uint64_t now = clock_mono_ns();
+	uint64_t ms;
+
+	if (now >= deadline_ns)
+		return 0;
+	ms = (deadline_ns - now - 1) / NSEC_PER_MSEC + 1;
+	return ms < 3600000 ? (int)ms : 3600000;
+}
+
+/*
+ * No SO_SNDBUF or SO_RCVBUF: setting either switches the kernel's own sizing off and caps it at
+ * net.core.[rw]mem_max (208 KiB by default), far below what tcp_[rw]mem lets a fast link grow to.
+ * All failures are ignored: a socket without an option still carries bytes.
+ */
+void xtcp_socket_tune(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 }, /* we gather ourselves; a message must not wait */
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, XTCP_DEAD_MS },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 1 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, XTCP_DEAD_MS / 1000 - 1 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+			sizeof(options[i].value));
+}
+
+void xtcp_hello_encode(const struct xtcp_hello *h, uint8_t out[XTCP_HELLO_SIZE])
+{
+	uint64_t magic = htole64(XTCP_HELLO_MAGIC);
+	uint16_t f[4] = { htole16(XTCP_VERSION), 0, htole16(h->stream), htole16(h->streams) };
+
+	memcpy(out, &magic, 8);
+	memcpy(out + 8, f, 8);
+	memcpy(out + 16, h->token, XPORT_TOKEN_SIZE);
+}
+
+int xtcp_hello_decode(struct xtcp_hello *h, const uint8_t in[XTCP_HELLO_SIZE])
+{
+	struct rbuf r = rbuf_of(in, XTCP_HELLO_SIZE);
+	bool ok = rbuf_u64(&r) == XTCP_HELLO_MAGIC;
+
+	ok = rbuf_u16(&r) == XTCP_VERSION && ok;
+	ok = rbuf_u16(&r) == 0 && ok;
+	h->stream = rbuf_u16(&r);
+	h->streams = rbuf_u16(&r);
+	rbuf_copy(&r, h->token, sizeof(h->token));
+	return ok && rbuf_done(&r) && h->stream < h->streams ? 0 : -EPROTO;
+}
+
+void xtcp_ack_encode(uint8_t out[XTCP_ACK_SIZE])
+{
+	uint64_t magic = htole64(XTCP_HELLO_MAGIC);
+	uint16_t version = htole16(XTCP_VERSION);
+
+	memset(out, 0, XTCP_ACK_SIZE);
+	memcpy(out, &magic, 8);
+	memcpy(out + 8, &version, 2);
+}
+
+int xtcp_ack_decode(const uint8_t in[XTCP_ACK_SIZE], struct err *e)
+{
+	uint8_t want[XTCP_ACK_SIZE];
+
+	xtcp_ack_encode(want);
+	if (memcmp(in, want, XTCP_ACK_SIZE) != 0)
+		return err_set(e, -EPROTO, "the answer is not that of a watari data connection");
+	return 0;
+}
+
+/* Waits for @events on @fd. 0, -ETIMEDOUT or -errno, no message. */
+static int xtcp_wait(int fd, short events, uint64_t deadline)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	for (;;) {
+		int n = poll(&p, 1, xtcp_ms_left(deadline));
+
+		if (n > 0)
+			return 0;
+		if (n == 0 && xtcp_ms_left(deadline) == 0)
+			return -ETIMEDOUT;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+/* One address. Returns a connected socket or negative errno. */
+static int xtcp_connect_one(const struct addrinfo *a, uint64_t deadline)
+{
+	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int soerr = 0, r = 0;
+	socklen_t len = sizeof(soerr);
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
+		r = errno == EINPROGRESS ? xtcp_wait(fd, POLLOUT, deadline) : -errno;
+		if (!r && getsockopt(fd, SOL_SOCKET, SO_ERROR, &soerr, &len) == 0)
+			r = -soerr;
+	}
+	if (r) {
+		close(fd);
+		return r;
+	}
+	xtcp_socket_tune(fd);
+	return fd;
+}
+
+static int xtcp_connect_any(const struct addrinfo *list, uint64_t deadline)
+{
+	int r = -EHOSTUNREACH;
+
+	for (; list && r < 0 && r != -ETIMEDOUT; list = list->ai_next)
+		r = xtcp_connect_one(list, deadline);
+	return r;
+}
+
+/* A new socket's send buffer is empty, so 32 bytes go out at once or the socket is dead. */
+static int xtcp_hello_send(int fd, const struct xport_addr *addr, unsigned stream)
+{
+	struct xtcp_hello h = { .stream = (uint16_t)stream, .streams = (uint16_t)addr->streams };
+	uint8_t b[XTCP_HELLO_SIZE];
+	ssize_t n;
+
+	memcpy(h.token, addr->token, sizeof(h.token));
+	xtcp_hello_encode(&h, b);
+	n = send(fd, b, sizeof(b), MSG_NOSIGNAL);
+	if (n < 0)
+		return -errno;
+	return n == (ssize_t)sizeof(b) ? 0 : -EIO;
+}
+
+static int xtcp_ack_read(int fd, uint64_t deadline, struct err *e)
+{
+	uint8_t b[XTCP_ACK_SIZE];
+	size_t got = 0;
+
+	while (got < sizeof(b)) {
+		ssize_t n = recv(fd, b + got, sizeof(b) - got, 0);
+		int r;
+
+		if (n > 0) {
+			got += (size_t)n;
+			continue;
+		}
+		if (n == 0 || errno == ECONNRESET)
+			return err_set(e, -ECONNREFUSED,
+				"it closed the connection; it expects another token or version");
+		if (errno != EAGAIN && errno != EINTR)
+			return err_errno(e, "reading its answer");
+		r = xtcp_wait(fd, POLLIN, deadline);
+		if (r == -ETIMEDOUT)
+			return err_set(e, r, "it did not answer in time");
+		if (r)
+			return err_set(e, r, "waiting for its answer: %s", strerrordesc_np(-r));
+	}
+	return xtcp_ack_decode(b, e);
+}
+
+static int xtcp_connect_all(const struct xport_addr *addr, const struct addrinfo *list,
+	uint64_t deadline, int fds[], struct err *e)
+{
+	for (unsigned i = 0; i < addr->streams; i++) {
+		int r;
+
+		fds[i] = xtcp_connect_any(list, deadline);
+		r = fds[i] < 0 ? fds[i] : xtcp_hello_send(fds[i], addr, i);
+		if (r)
+			return err_set(e, r, "%s", strerrordesc_np(-r));
+	}
+	for (unsigned i = 0; i < addr->streams; i++) {
+		int r = xtcp_ack_read(fds[i], deadline, e);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int xtcp_connect(const struct xport_addr *addr, uint64_t timeout_ns, int fds[XTCP_STREAMS_MAX],
+	struct err *e)
+{
+	uint64_t deadline = xtcp_deadline(timeout_ns);
+	char name[XPORT_HOST_MAX + 16];
+	struct addrinfo *list;
+	struct err cause = { 0 };
+	int r = xtcp_addr_check(addr, e);
+
+	if (!r)
+		r = xtcp_resolve(addr, false, &list, e);
+	if (r)
+		return r;
+	for (unsigned i = 0; i < XTCP_STREAMS_MAX; i++)
+		fds[i] = -1;
+	r = xtcp_connect_all(addr, list, deadline, fds, &cause);
+	freeaddrinfo(list);
+	if (!r)
+		return 0;
+	for (unsigned i = 0; i < XTCP_STREAMS_MAX; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return err_set(e, r, "cannot connect to %s: %s", xtcp_addr_format(addr, name, sizeof(name)),
+		cause.msg);
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the receiving side: header, check, then the payload straight into its final place in guest
+ * memory, in one recvmsg() with the next header behind it. Must never write outside a region, nor
+ * allocate what a header announces before it has come.
+ * Invariant: at most one message is held, and stream 0 is not read past it until the user has had
+ * it, so a peer that sends messages faster than they are taken is slowed down by TCP.
+ * Next in the flow: hv/migrate/target.c decides what a message means.
+ */
+#include "transport-tcp/sock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define XTCP_INBOX_FIRST (64u << 10) /* bytes of the first allocation for a message */
+
+/* A turn of one stream ends after this many bytes or calls, so that the others get theirs. */
+#define XTCP_RECV_TURN  (8u << 20)
+#define XTCP_RECV_CALLS 256
+
+static bool xtcp_page_is_zero(const uint8_t *p)
+{
+	return p[0] == 0 && memcmp(p, p + 1, XTCP_PAGE_SIZE - 1) == 0;
+}
+
+/*
+ * Reading a hole of a shared mapping would allocate it, so the pages are given back unread, which
+ * costs nothing for holes and makes them zero otherwise. Memory that cannot be given back (private,
+ * locked, part of a huge page) is cleared where it is not zero already.
+ */
+static void xtcp_zero(uint8_t *p, size_t len)
+{
+	if (madvise(p, len, MADV_REMOVE) == 0)
+		return;
+	for (; len; p += XTCP_PAGE_SIZE, len -= XTCP_PAGE_SIZE)
+		if (!xtcp_page_is_zero(p))
+			memset(p, 0, XTCP_PAGE_SIZE);
+}
+
+bool xtcp_inbox_ready(const struct xport *x)
+{
+	if (!x->inbox.complete)
+		return false;
+	for (unsigned i = 1; i < x->streams; i++)
+		if (x->stream[i].rx_seq < x->inbox.frame.seq)
+			return false;
+	return true;
+}
+
+void xtcp_inbox_release(struct xport *x)
+{
+	struct xtcp_inbox *in = &x->inbox;
+
+	in->complete = in->delivered = false;
+	in->got = 0;
+	if (in->cap > XTCP_INBOX_FIRST) {
+		free(in->data);
+		in->data = NULL;
+		in->cap = 0;
+	}
+}
+
+/* Makes room for more of the message: twice what has arrived, at most what was announced. */
+static int xtcp_inbox_grow(struct xtcp_inbox *in)
+{
+	size_t cap = in->cap ? in->cap * 2 : XTCP_INBOX_FIRST;
+	uint8_t *p;
+
+	if (in->got < in->cap || in->got == in->frame.length)
+		return 0;
+	if (cap > in->frame.length && in->cap)
+		cap = in->frame.length;
+	p = realloc(in->data, cap);
+	if (!p)
+		return -ENOMEM;
+	in->data = p;
+	in->cap = cap;
+	return 0;
+}
+
+/* All of a frame is here. */
+static void xtcp_frame_finish(struct xport *x, struct xtcp_stream *s)
+{
+	s->busy = false;
+	switch (s->frame.type) {
+	case XTCP_FRAME_ZERO:
+		xtcp_zero(x->regions.r[s->frame.region].base + s->frame.offset, s->frame.length);
+		break;
+	case XTCP_FRAME_MSG:
+		x->inbox.complete = true;
+		s->rx_seq = s->frame.seq;
+		break;
+	case XTCP_FRAME_FENCE: s->rx_seq = s->frame.seq; break;
+	default: /* a put is where it belongs already */ break;
+	}
+}
+
+/* A whole header is here: checks it and makes ready for its payload. 0 or negative errno. */
+static int xtcp_frame_start(struct xport *x, unsigned i, struct err *e)
+{
+	struct xtcp_stream *s = &x->stream[i];
+	struct xtcp_frame_ctx ctx = { .regions = &x->regions,
+		.is_target = x->is_target,
+		.stream = i,
+		.streams = x->streams,
+		.seq = s->rx_seq };
+	int r = xtcp_frame_decode(&s->frame, s->header, e);
+
+	if (!r)
+		r = xtcp_frame_check(&s->frame, &ctx, e);
+	if (r)
+		return r;
+	s->header_got = 0;
+	s->left = xtcp_frame_payload(&s->frame);
+	s->busy = true;
+	if (s->frame.type == XTCP_FRAME_PUT)
+		s->dst = x->regions.r[s->frame.region].base + s->frame.offset;
+	else if (s->frame.type == XTCP_FRAME_MSG)
+		x->inbox.frame = s->frame;
+	return 0;
+}
+
+/* Where the next bytes of payload go: all that is left of a put, what there is room for of a
+ * message. */
+static int xtcp_payload_room(struct xport *x, struct xtcp_stream *s, struct iovec *iov)
+{
+	struct xtcp_inbox *in = &x->inbox;
+
+	if (s->frame.type == XTCP_FRAME_PUT) {
+		*iov = (struct iovec){ s->dst, s->left };
+		return 0;
+	}
+	if (xtcp_inbox_grow(in))
+		return -ENOMEM;
+	*iov = (struct iovec){ in->data + in->got,
+		s->left < in->cap - in->got ? s->left : in->cap - in->got };
+	return 0;
+}
+
+/* Books @n received bytes: payload first, what is beyond it belongs to the next header. */
+static void xtcp_recv_book(struct xport *x, struct xtcp_stream *s, size_t n)
+{
+	size_t body = n < s->left ? n : s->left;
+
+	x->stats.wire_bytes_in += n;
+	if (s->busy) {
+		s->left -= body;
+		if (s->frame.type == XTCP_FRAME_PUT)
+			s->dst += body;
+		else
+			x->inbox.got += body;
+		n -= body;
+	}
+	s->header_got += n;
+}
+
+static void xtcp_recv_ended(struct xport *x, struct xtcp_stream *s, int err)
+{
+	struct err why;
+
+	bool plain = !err && !s->busy && !s->header_got;
+
+	s->rx_end = true;
+	if (plain && x->down.code)
+		return;
+	if (plain)
+		err_set(&why, -ECONNRESET, "the peer closed the connection");
+	else if (err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH)
+		err_set(&why, -err, "the peer does not answer any more: %s", strerrordesc_np(err));
+	else if (err)
+		err_set(&why, -err, "the connection was cut: %s", strerrordesc_np(err));
+	else
+		err_set(&why, -ECONNRESET,
+			"the peer closed the connection in the middle of a frame");
+	xtcp_sock_fail(x, &why);
+	x->down_plain = plain;
+}
+
+static void xtcp_recv_refused(struct xport *x, struct xtcp_stream *s, struct err *why)
+{
+	s->rx_end = true;
+	if (why->code == -EPROTO)
+		err_wrap(why, "the peer broke the protocol");
+	xtcp_sock_fail(x, why);
+}
+
+/* One recvmsg(). Bytes received; 0: nothing now, or the end (booked in the stream). */
+static size_t xtcp_recv_once(struct xport *x, struct xtcp_stream *s, bool *full)
+{
+	struct iovec iov[2];
+	struct msghdr m = { .msg_iov = iov };
+	size_t want = 0;
+	ssize_t n;
+
+	if (s->busy) {
+		if (xtcp_payload_room(x, s, &iov[0])) {
+			struct err why;
+
+			err_set(&why, -ENOMEM, "no memory for a message of %u bytes",
+				s->frame.length);
+			xtcp_recv_refused(x, s, &why);
+			return 0;
+		}
+		want = iov[m.msg_iovlen++].iov_len;
+	}
+	if (!s->busy || want == s->left) {
+		iov[m.msg_iovlen] = (struct iovec){ s->header + s->header_got,
+			XTCP_FRAME_SIZE - s->header_got };
+		want += iov[m.msg_iovlen++].iov_len;
+	}
+	n = recvmsg(s->fd, &m, MSG_DONTWAIT);
+	if (n <= 0) {
+		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			xtcp_recv_ended(x, s, n < 0 ? errno : 0);
+		return 0;
+	}
+	xtcp_recv_book(x, s, (size_t)n);
+	*full = (size_t)n == want;
+	return (size_t)n;
+}
+
+/* Acts on what is complete. False: the peer broke the protocol and the stream is at its end. */
+static bool xtcp_recv_act(struct xport *x, unsigned i)
+{
+	struct xtcp_stream *s = &x->stream[i];
+	struct err why;
+
+	for (;;) {
+		if (s->busy && s->left)
+			return true;
+		if (s->busy)
+			xtcp_frame_finish(x, s);
+		if (s->header_got < XTCP_FRAME_SIZE || (i == 0 && x->inbox.complete))
+			return true;
+		if (xtcp_frame_start(x, i, &why)) {
+			xtcp_recv_refused(x, s, &why);
+			return false;
+		}
+	}
+}
+
+bool xtcp_stream_recv(struct xport *x, unsigned i)
+{
+	struct xtcp_stream *s = &x->stream[i];
+	size_t total = 0;
+
+	for (unsigned calls = 0; calls < XTCP_RECV_CALLS && total < XTCP_RECV_TURN; calls++) {
+		bool full = false;
+		size_t n;
+
+		if (s->rx_end || !xtcp_recv_act(x, i))
+			return false;
+		if (i == 0 && x->inbox.complete)
+			return false;
+		n = xtcp_recv_once(x, s, &full);
+		total += n;
+		if (!full) {
+			if (n)
+				xtcp_recv_act(x, i);
+			return false; /* drained, for now */
+		}
+	}
+	xtcp_recv_act(x, i);
+	return !s->rx_end;
+}
