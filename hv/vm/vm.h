@@ -3,9 +3,9 @@
  * A machine: memory, vCPUs, interrupt controllers, devices, assembled by the visible list of stages
  * in hv/vm/vm.c. This is all that hv/ctl and hv/cmd see of it; hv/migrate sees struct mig_vm_ops.
  *
- * THREADS. One thread per vCPU, owned by the machine. vm_freeze/thaw and the mig_vm_ops may be
- * called by the migration's thread while the main thread calls vm_hold/vm_release/vm_info: these
- * are safe against each other. Everything else belongs to the main thread.
+ * THREADS. One thread per vCPU, owned by the machine. The mig_vm_ops may be called by the
+ * migration's thread while the main thread calls vm_hold/vm_release/vm_info: these are safe against
+ * each other. Everything else belongs to the main thread.
  * Invariant: a vCPU executes guest code only while no reason to hold the machine is set.
  */
 #ifndef WATARI_VM_VM_H
@@ -19,9 +19,9 @@
 #include "hv/mem/gmem.h"
 #include "hv/migrate/vm_ops.h"
 
-#define VM_NAME_MAX 64	 /* bytes, NUL included: letters, digits, '.', '_', '-' */
-#define VM_CPUS_MAX 254	 /* xAPIC ids without remapping */
-#define VM_PATH_MAX 1024
+#define VM_NAME_MAX    64  /* bytes, NUL included: letters, digits, '.', '_', '-' */
+#define VM_CPUS_MAX    254 /* xAPIC ids without remapping */
+#define VM_PATH_MAX    1024
 #define VM_CMDLINE_MAX 2048
 
 enum vm_tracking { VM_TRACKING_AUTO, VM_TRACKING_RING, VM_TRACKING_LOG };
@@ -29,7 +29,7 @@ enum vm_tracking { VM_TRACKING_AUTO, VM_TRACKING_RING, VM_TRACKING_LOG };
 /* What a guest is made of. Travels with it (vm_config_encode). */
 struct vm_config {
 	char name[VM_NAME_MAX];
-	unsigned cpus;	 /* 1..VM_CPUS_MAX */
+	unsigned cpus;   /* 1..VM_CPUS_MAX */
 	uint64_t memory; /* bytes */
 	char kernel[VM_PATH_MAX];
 	char initrd[VM_PATH_MAX]; /* "" for none */
@@ -40,18 +40,27 @@ struct vm_config {
 	bool overcommit;
 };
 
-/* Checks every field, naming the bad one: name, cpus, memory range, serial syntax. -EINVAL. */
+/*
+ * Checks every field, naming the bad one and its value: name (which may not start with '.' or '-'),
+ * cpus, memory range, texts (no control characters), serial syntax. -EINVAL. Whether the memory
+ * fits this host now, vm_new() asks.
+ */
 int vm_config_check(const struct vm_config *c, struct err *e);
-/* As one section "config" of hv/base/section.h. */
+/* As one section "config" of hv/base/section.h: fields in the order above, "tracking" and on left
+ * out. */
 void vm_config_encode(const struct vm_config *c, struct wbuf *w);
-/* Reads that section and checks it. The peer is not trusted. */
+/* Reads that section, and nothing may follow, and checks it: -EPROTO or -EINVAL. The peer is not
+ * trusted. */
 int vm_config_decode(struct vm_config *c, struct rbuf *r, struct err *e);
 
 struct vm;
 
 /*
  * Builds everything: memory, KVM, irqchip, vCPU threads (parked), devices. Runs nothing.
- * The machine starts held for VM_HOLD_SETUP.
+ * The machine starts held for VM_HOLD_SETUP. Whoever boots it removes that reason with
+ * vm_release(); in a machine filled by vm_mig_ops.load(), load() turns it into VM_HOLD_MIGRATION,
+ * so that the migration's thaw() starts it. Installs a handler for SIGURG, by which vCPUs are
+ * stopped. -EINVAL, -ENOMEM, -ENODEV and others, with a message.
  */
 int vm_new(struct vm **out, const struct vm_config *c, struct err *e);
 /* Loads the kernel and sets the boot vCPU's registers. Not for a machine that mig load() fills. */
@@ -62,31 +71,41 @@ void vm_free(struct vm *vm);
 /* Reasons for which the guest does not run. */
 enum vm_hold { VM_HOLD_SETUP = 1, VM_HOLD_USER = 2, VM_HOLD_MIGRATION = 4, VM_HOLD_STOPPED = 8 };
 
-/* Adds a reason; returns once no vCPU runs guest code. */
+/*
+ * Adds a reason; returns once no vCPU runs guest code and none owes KVM half of an access. Setting
+ * a reason that is set already only waits. 0. Any thread but a vCPU's.
+ */
 int vm_hold(struct vm *vm, enum vm_hold why, struct err *e);
-/* Removes a reason; the vCPUs run if it was the last. */
+/* Removes a reason; the vCPUs run if it was the last. Any thread; never waits. */
 void vm_release(struct vm *vm, enum vm_hold why);
 
 /* What the guest did that the main thread must act on. */
 enum vm_event {
 	VM_EVENT_NONE,
 	VM_EVENT_SHUTDOWN, /* powered off (ACPI S5) */
-	VM_EVENT_RESET,	   /* asked for a reboot (reset port, keyboard controller, triple fault) */
-	VM_EVENT_CRASH,	   /* a vCPU cannot go on: vm_info().reason */
+	VM_EVENT_RESET,    /* asked for a reboot (reset port, keyboard controller, triple fault) */
+	VM_EVENT_CRASH,    /* a vCPU cannot go on: vm_info().reason */
 };
-/* Becomes readable when vm_take_event() has something. The vCPUs are held (STOPPED) by then. */
+/*
+ * Becomes readable when vm_take_event() has something. The vCPUs are held (STOPPED) by then, and
+ * stay so until vm_reset() or vm_free(): of several vCPUs' events only the first counts.
+ */
 int vm_event_fd(const struct vm *vm);
 enum vm_event vm_take_event(struct vm *vm);
-/* Back to power-on: memory cleared, devices and vCPUs reset, kernel loaded again, running. */
+/*
+ * Back to power-on: memory cleared, devices and vCPUs reset, kernel loaded again, running (unless
+ * held for another reason). A guest that arrived by migration needs its kernel on this host too.
+ * On failure the machine stays held as STOPPED. Not during a migration.
+ */
 int vm_reset(struct vm *vm, struct err *e);
 
 /* Bytes typed at the console; what does not fit the UART's FIFO waits. Main thread. */
 void vm_serial_input(struct vm *vm, const void *data, size_t len);
 
 struct vm_info {
-	unsigned hold;		/* enum vm_hold bits; 0: running */
-	const char *tracking;	/* "ring" or "log": what this machine's tracker is */
-	char reason[160];	/* after VM_EVENT_CRASH */
+	unsigned hold;        /* enum vm_hold bits; 0: running */
+	const char *tracking; /* "ring" or "log": what this machine's tracker is */
+	char reason[160];     /* after VM_EVENT_CRASH */
 };
 void vm_info(struct vm *vm, struct vm_info *out);
 const struct vm_config *vm_config(const struct vm *vm);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine from within: what the files of hv/vm share and nobody else includes.
+ * Invariant: `hold`, `running`, `quit`, `event` and `reason` change only under `lock`. A vCPU is
+ * counted in `running` from the moment it saw, under the lock, that nothing holds the machine,
+ * until it owes KVM and the devices nothing any more; so running == 0 means a machine at rest.
+ * Next in the flow: vm.c.
+ */
+#ifndef WATARI_VM_INTERNAL_H
+#define WATARI_VM_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv/dev/bus.h"
+#include "hv/dev/dev.h"
+#include "hv/kvm/dirty_track.h"
+#include "hv/kvm/kvm_vm.h"
+#include "hv/kvm/vcpu.h"
+#include "hv/vm/console.h"
+#include "hv/vm/vm.h"
+
+#define VM_DEVICES_MAX 8
+
+struct vm_cpu {
+	struct vm *vm;
+	struct vcpu vcpu;
+	pthread_t thread;
+	bool in_guest; /* counted in vm->running; under the lock */
+};
+
+struct vm_irq {
+	struct kvm_vm *kvm;
+	unsigned gsi;
+};
+
+struct vm {
+	struct vm_config cfg;
+	unsigned stages; /* of vm.c's list: started so far */
+	struct gmem mem;
+	struct kvm_vm kvm;
+	struct vm_cpu *cpu;
+	unsigned ncpu, nthread; /* vCPUs open, threads started */
+	struct bus pio, mmio;
+	void *dev[VM_DEVICES_MAX]; /* by position in devices.c's list */
+	struct vm_irq com1_irq, sci_irq;
+	struct console *console;
+	struct dirty_track track;
+	uint8_t *power_on; /* KVM's state before anything ran */
+	size_t power_on_len;
+
+	/* Input typed and not taken by the UART yet; in_len is also read without the lock. */
+	pthread_mutex_t in_lock;
+	uint8_t in[4096];
+	size_t in_len;
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake; /* to the vCPUs: hold became 0, or quit */
+	pthread_cond_t idle; /* to holders: running became 0, or a reason was removed */
+	unsigned hold;       /* enum vm_hold bits; also read without the lock */
+	unsigned running;    /* vCPU threads that may be in the guest */
+	bool quit;
+	enum vm_event event; /* raised and not taken */
+	char reason[160];
+	int event_fd;
+};
+
+/* vcpus.c */
+int vm_vcpus_start(struct vm *vm, struct err *e);
+void vm_vcpus_stop(struct vm *vm);
+int vm_threads_start(struct vm *vm, struct err *e);
+void vm_threads_stop(struct vm *vm);
+
+/* exits.c: serves an exit on the vCPU's thread; VCPU_EXIT_INTR is nothing to serve. */
+void vm_exit_serve(struct vm_cpu *c, struct vcpu_exit *x);
+/*
+ * Records @event, the first one wins, and holds the machine for VM_HOLD_STOPPED without waiting:
+ * the caller is a vCPU thread, which parks next. @reason may be NULL.
+ */
+void vm_event_raise(struct vm *vm, enum vm_event event, const char *reason);
+
+/* vcpus.c: makes every vCPU in the guest leave it soon. Lock held. */
+void vm_kick_locked(struct vm *vm);
+
+/* devices.c */
+int vm_devices_start(struct vm *vm, struct err *e);
+void vm_devices_stop(struct vm *vm);
+void vm_devices_reset(struct vm *vm);
+void vm_devices_save(struct vm *vm, struct wbuf *w);
+/* The index of the device whose section is called @name, or -1. */
+int vm_device_find(const char *name);
+unsigned vm_device_count(void);
+const char *vm_device_name(unsigned i);
+int vm_device_load(struct vm *vm, unsigned i, struct section *s, struct err *e);
+/* Moves the clocks of devices that count time on their own forward by @ns. */
+void vm_devices_advance(struct vm *vm, uint64_t ns);
+/* Offers waiting input to the UART again. Any thread; cheap when nothing waits. */
+void vm_input_pump(struct vm *vm);
+
+/* state.c */
+int vm_power_on_start(struct vm *vm, struct err *e);
+void vm_power_on_stop(struct vm *vm);
+/* KVM's part of the machine back to power-on, but for CPUID and clocks. At rest. */
+int vm_power_on_load(struct vm *vm, struct err *e);
+int vm_state_save(struct vm *vm, struct wbuf *w, struct err *e);
+int vm_state_load(struct vm *vm, struct rbuf *r, uint64_t elapsed_ns, struct err *e);
+
+/* track.c */
+int vm_track_start(struct vm *vm, struct err *e);
+void vm_track_stop(struct vm *vm);
+
+#endif

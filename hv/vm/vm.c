@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the life of a machine: the list of stages by which it starts, and in reverse stops. Must
+ * never run guest code before vm_release() has removed the last reason to hold it.
+ * Invariant: a machine that vm_new() gave out has every stage started.
+ * Next in the flow: boot.c, vcpus.c (running), devices.c, state.c, track.c.
+ */
+#include "hv/vm/vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "hv/base/log.h"
+#include "hv/vm/internal.h"
+
+static int stage_locks(struct vm *vm, struct err *e)
+{
+	(void)e;
+	pthread_mutex_init(&vm->lock, NULL);
+	pthread_mutex_init(&vm->in_lock, NULL);
+	pthread_cond_init(&vm->wake, NULL);
+	pthread_cond_init(&vm->idle, NULL);
+	vm->hold = VM_HOLD_SETUP;
+	return 0;
+}
+
+static void stage_locks_stop(struct vm *vm)
+{
+	pthread_cond_destroy(&vm->idle);
+	pthread_cond_destroy(&vm->wake);
+	pthread_mutex_destroy(&vm->in_lock);
+	pthread_mutex_destroy(&vm->lock);
+}
+
+static int stage_events(struct vm *vm, struct err *e)
+{
+	vm->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return vm->event_fd >= 0 ? 0 : err_errno(e, "cannot make an event descriptor");
+}
+
+static void stage_events_stop(struct vm *vm)
+{
+	if (vm->event_fd >= 0)
+		close(vm->event_fd);
+}
+
+static int stage_console(struct vm *vm, struct err *e)
+{
+	return console_new(&vm->console, vm->cfg.serial, e);
+}
+
+static void stage_console_stop(struct vm *vm)
+{
+	console_free(vm->console);
+}
+
+static int stage_memory(struct vm *vm, struct err *e)
+{
+	int r = gmem_check_size(vm->cfg.memory, vm->cfg.overcommit, e);
+
+	return r ? r : gmem_init(&vm->mem, vm->cfg.memory, e);
+}
+
+static void stage_memory_stop(struct vm *vm)
+{
+	gmem_fini(&vm->mem);
+}
+
+static int stage_kvm(struct vm *vm, struct err *e)
+{
+	static const enum dirty_choice choice[] = {
+		[VM_TRACKING_AUTO] = DIRTY_CHOICE_AUTO,
+		[VM_TRACKING_RING] = DIRTY_CHOICE_RING,
+		[VM_TRACKING_LOG] = DIRTY_CHOICE_LOG,
+	};
+
+	return kvm_vm_open(&vm->kvm, &vm->mem, vm->cfg.cpus, choice[vm->cfg.tracking], e);
+}
+
+static void stage_kvm_stop(struct vm *vm)
+{
+	kvm_vm_close(&vm->kvm);
+}
+
+/*
+ * The stages, in order. vm_free() and a start that fails call stop in reverse, from the stage that
+ * was entered last, complete or not: each stop copes with a start that failed halfway.
+ */
+static const struct {
+	const char *name;
+	int (*start)(struct vm *vm, struct err *e);
+	void (*stop)(struct vm *vm);
+} vm_stage[] = {
+	{ .name = "locks", .start = stage_locks, .stop = stage_locks_stop },
+	{ .name = "events", .start = stage_events, .stop = stage_events_stop },
+	{ .name = "console", .start = stage_console, .stop = stage_console_stop },
+	{ .name = "memory", .start = stage_memory, .stop = stage_memory_stop },
+	{ .name = "kvm", .start = stage_kvm, .stop = stage_kvm_stop },
+	{ .name = "vcpus", .start = vm_vcpus_start, .stop = vm_vcpus_stop },
+	{ .name = "devices", .start = vm_devices_start, .stop = vm_devices_stop },
+	{ .name = "power-on state", .start = vm_power_on_start, .stop = vm_power_on_stop },
+	{ .name = "dirty tracking", .start = vm_track_start, .stop = vm_track_stop },
+	{ .name = "vcpu threads", .start = vm_threads_start, .stop = vm_threads_stop },
+};
+#define VM_STAGES (sizeof(vm_stage) / sizeof(vm_stage[0]))
+
+int vm_new(struct vm **out, const struct vm_config *c, struct err *e)
+{
+	struct vm *vm;
+	int r = vm_config_check(c, e);
+
+	*out = NULL;
+	if (r)
+		return r;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm)
+		return err_set(e, -ENOMEM, "no memory for a machine");
+	vm->cfg = *c;
+	vm->event_fd = -1;
+	while (r == 0 && vm->stages < VM_STAGES) {
+		vm->stages++;
+		r = vm_stage[vm->stages - 1].start(vm, e);
+	}
+	if (r) {
+		log_debug("machine '%s' failed to start at stage '%s'", c->name,
+			vm_stage[vm->stages - 1].name);
+		vm_free(vm);
+		return r;
+	}
+	*out = vm;
+	return 0;
+}
+
+void vm_free(struct vm *vm)
+{
+	if (!vm)
+		return;
+	while (vm->stages)
+		vm_stage[--vm->stages].stop(vm);
+	free(vm);
+}
+
+int vm_event_fd(const struct vm *vm)
+{
+	return vm->event_fd;
+}
+
+void vm_info(struct vm *vm, struct vm_info *out)
+{
+	pthread_mutex_lock(&vm->lock);
+	out->hold = vm->hold;
+	memcpy(out->reason, vm->reason, sizeof(out->reason));
+	pthread_mutex_unlock(&vm->lock);
+	out->tracking = vm->track.ops->name;
+}
+
+const struct vm_config *vm_config(const struct vm *vm)
+{
+	return &vm->cfg;
+}
+
+struct gmem *vm_mem(struct vm *vm)
+{
+	return &vm->mem;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a guest is made of: checked field by field, carried over unchanged, never believed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hv/base/section.h"
+#include "hv/vm/vm.h"
+
+static const struct vm_config good = {
+	.name = "web-1.example_x",
+	.cpus = 4,
+	.memory = 512u << 20,
+	.kernel = "/boot/vmlinuz",
+	.initrd = "/boot/initrd",
+	.append = "console=ttyS0 quiet",
+	.serial = "file:/var/log/web",
+};
+
+static void refused(const struct vm_config *c, const char *word)
+{
+	struct err e = { 0 };
+
+	assert_int_equal(vm_config_check(c, &e), -EINVAL);
+	if (!strstr(e.msg, word))
+		fail_msg("'%s' does not mention '%s'", e.msg, word);
+}
+
+static void every_field_is_checked_and_named(void **state)
+{
+	static const char *const names[] = { "a b", "a/b", "\xc3\xa4", "a\n", "..", "-x", ".x" };
+	static const char *const serials[] = { "", "tty", "file:", "stdio ", "FILE:/x" };
+	struct err e = { 0 };
+	struct vm_config c = good;
+
+	(void)state;
+	assert_int_equal(vm_config_check(&c, &e), 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(c.name, sizeof(c.name), "%s", names[i]);
+		refused(&c, names[i]);
+	}
+	memset(c.name, 'a', sizeof(c.name));
+	refused(&c, "63");
+	c = good, c.name[0] = '\0';
+	refused(&c, "empty");
+	c = good, c.cpus = 0;
+	refused(&c, "0 vCPUs");
+	c = good, c.cpus = VM_CPUS_MAX + 1;
+	refused(&c, "255");
+	c = good, c.memory = 0;
+	refused(&c, "64 MiB");
+	c = good, c.memory = UINT64_MAX;
+	refused(&c, "16 TiB");
+	c = good, c.memory += 1;
+	refused(&c, "536870913");
+	c = good, c.kernel[0] = '\0';
+	refused(&c, "kernel");
+	c = good, c.append[3] = '\t';
+	refused(&c, "append");
+	c = good, memset(c.initrd, 'i', sizeof(c.initrd));
+	refused(&c, "initrd");
+	for (size_t i = 0; i < sizeof(serials) / sizeof(serials[0]); i++) {
+		c = good;
+		snprintf(c.serial, sizeof(c.serial), "%s", serials[i]);
+		refused(&c, serials[i]);
+	}
+}
+
+static void what_is_encoded_is_decoded(void **state)
+{
+	struct err e = { 0 };
+	struct vm_config c;
+	struct wbuf w;
+	struct rbuf r;
+
+	(void)state;
+	wbuf_init(&w);
+	vm_config_encode(&good, &w);
+	r = rbuf_of(w.data, w.len);
+	assert_int_equal(vm_config_decode(&c, &r, &e), 0);
+	assert_string_equal(c.name, good.name);
+	assert_int_equal(c.cpus, good.cpus);
+	assert_int_equal(c.memory, good.memory);
+	assert_string_equal(c.kernel, good.kernel);
+	assert_string_equal(c.initrd, good.initrd);
+	assert_string_equal(c.append, good.append);
+	assert_string_equal(c.serial, good.serial);
+	assert_int_equal(c.tracking, VM_TRACKING_AUTO);
+	assert_false(c.overcommit);
+	wbuf_fini(&w);
+}
+
+/* Each byte cut off, each byte changed: an answer every time, and nothing but checked values. */
+static void hostile_bytes_are_an_error_or_a_checked_config(void **state)
+{
+	struct err e = { 0 };
+	struct vm_config c;
+	struct wbuf w;
+	struct rbuf r;
+
+	(void)state;
+	wbuf_init(&w);
+	vm_config_encode(&good, &w);
+	for (size_t n = 0; n < w.len; n++) {
+		/* An allocation of exactly n bytes, so that a sanitizer sees a read past them. */
+		uint8_t *p = malloc(n ? n : 1);
+
+		memcpy(p, w.data, n);
+		r = rbuf_of(p, n);
+		err_clear(&e);
+		assert_int_equal(vm_config_decode(&c, &r, &e), -EPROTO);
+		assert_true(e.msg[0] != '\0');
+		free(p);
+	}
+	for (size_t i = 0; i < w.len; i++) {
+		for (unsigned bit = 0; bit < 8; bit++) {
+			w.data[i] ^= (uint8_t)(1u << bit);
+			r = rbuf_of(w.data, w.len);
+			if (vm_config_decode(&c, &r, &e) == 0)
+				assert_int_equal(vm_config_check(&c, &e), 0);
+			w.data[i] ^= (uint8_t)(1u << bit);
+		}
+	}
+	wbuf_u8(&w, 0);
+	r = rbuf_of(w.data, w.len);
+	assert_int_equal(vm_config_decode(&c, &r, &e), -EPROTO);
+	wbuf_fini(&w);
+}
+
+static void another_section_or_a_newer_version_is_named(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t version;
+		const char *word;
+	} bad[] = { { "confug", 1, "confug" }, { "config", 2, "version 2" } };
+	struct err e = { 0 };
+	struct vm_config c;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct wbuf w;
+		struct rbuf r;
+
+		wbuf_init(&w);
+		section_end(&w, section_begin(&w, bad[i].name, 0, bad[i].version));
+		r = rbuf_of(w.data, w.len);
+		assert_int_equal(vm_config_decode(&c, &r, &e), -EPROTO);
+		assert_non_null(strstr(e.msg, bad[i].word));
+		wbuf_fini(&w);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_field_is_checked_and_named),
+		cmocka_unit_test(what_is_encoded_is_decoded),
+		cmocka_unit_test(hostile_bytes_are_an_error_or_a_checked_config),
+		cmocka_unit_test(another_section_or_a_newer_version_is_named),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
