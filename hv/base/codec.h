@@ -22,7 +22,7 @@ struct wbuf {
 };
 
 void wbuf_init(struct wbuf *w);
-void wbuf_fini(struct wbuf *w);	 /* frees; @w may be initialised again */
+void wbuf_fini(struct wbuf *w);  /* frees; @w may be initialised again */
 void wbuf_reset(struct wbuf *w); /* forgets the content, keeps the memory */
 /* Grows the buffer to @cap bytes ahead of time, e.g. before a freeze. 0 or -ENOMEM. */
 int wbuf_reserve(struct wbuf *w, size_t cap);

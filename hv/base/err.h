@@ -25,7 +25,8 @@ int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format
 /* As err_set() with -errno, and ": " plus strerror(errno) appended to the message. */
 int err_errno(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Puts context and ": " before the message already in @e. Returns e->code (or -EIO if @e is NULL). */
+/* Puts context and ": " before the message already in @e. Returns e->code (or -EIO if @e is NULL).
+ */
 int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Forgets the error. */

@@ -11,7 +11,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 /*
  * What is printed: @level and all before it. Set once by hv/cmd before threads start; the default
- * is LOG_LEVEL_INFO. (The one mutable global below hv/cmd: docs/decisions/0002-libraries-and-rules.md.)
+ * is LOG_LEVEL_INFO. (The one mutable global below hv/cmd:
+ * docs/decisions/0002-libraries-and-rules.md.)
  */
 void log_set_level(enum log_level level);
 

@@ -17,7 +17,7 @@ struct loop;
 typedef void (*loop_fn)(void *arg, uint32_t events);
 
 struct loop *loop_new(struct err *e); /* NULL on failure */
-void loop_free(struct loop *l);	      /* closes no watched descriptor */
+void loop_free(struct loop *l);       /* closes no watched descriptor */
 
 /* Watches @fd, which stays the caller's. One watch per descriptor. */
 int loop_add(struct loop *l, int fd, uint32_t events, loop_fn fn, void *arg, struct err *e);

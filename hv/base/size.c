@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the text form of sizes and durations (see size.h). Must never guess: what it does not understand is an error. */
+/* Owns the text form of sizes and durations (see size.h). Must never guess: what it does not
+ * understand is an error. */
 #include "hv/base/size.h"
 
 #include <ctype.h>
@@ -55,7 +56,8 @@ int duration_parse(const char *s, uint64_t *ns, struct err *e)
 	double v;
 
 	if (!isdigit((unsigned char)s[0]))
-		return number_bad(s, "duration", "is not a duration (write for example 10ms or 2s)", e);
+		return number_bad(
+			s, "duration", "is not a duration (write for example 10ms or 2s)", e);
 	v = strtod(s, &end);
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (strcmp(end, units[i].suffix) != 0)
@@ -69,8 +71,8 @@ int duration_parse(const char *s, uint64_t *ns, struct err *e)
 	return number_bad(s, "duration", "is not a duration (write for example 10ms or 2s)", e);
 }
 
-int number_parse(const char *s, const char *what, uint64_t lo, uint64_t hi, uint64_t *v,
-	struct err *e)
+int number_parse(
+	const char *s, const char *what, uint64_t lo, uint64_t hi, uint64_t *v, struct err *e)
 {
 	unsigned long long n;
 	char *end;
@@ -78,8 +80,8 @@ int number_parse(const char *s, const char *what, uint64_t lo, uint64_t hi, uint
 	errno = 0;
 	n = isdigit((unsigned char)s[0]) ? strtoull(s, &end, 10) : 0;
 	if (!isdigit((unsigned char)s[0]) || *end || errno || n < lo || n > hi)
-		return err_set(e, -EINVAL, "%s '%s' is not a whole number from %llu to %llu", what, s,
-			(unsigned long long)lo, (unsigned long long)hi);
+		return err_set(e, -EINVAL, "%s '%s' is not a whole number from %llu to %llu", what,
+			s, (unsigned long long)lo, (unsigned long long)hi);
 	*v = n;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sizes, durations and rates as people write them: parsing (with the offending text in the error) and printing. */
+/* Sizes, durations and rates as people write them: parsing (with the offending text in the error)
+ * and printing. */
 #ifndef WATARI_BASE_SIZE_H
 #define WATARI_BASE_SIZE_H
 
@@ -13,8 +14,8 @@ int size_parse(const char *s, uint64_t *bytes, struct err *e);
 /* "300us", "10ms", "1.5s", "2m"; a bare number is milliseconds. To ns. */
 int duration_parse(const char *s, uint64_t *ns, struct err *e);
 /* A whole number in @lo..@hi; the error names @what, the text and the range. */
-int number_parse(const char *s, const char *what, uint64_t lo, uint64_t hi, uint64_t *v,
-	struct err *e);
+int number_parse(
+	const char *s, const char *what, uint64_t lo, uint64_t hi, uint64_t *v, struct err *e);
 
 /* "1.50 GiB", "12.0 KiB", "17 B" into @buf; returns @buf. */
 const char *size_format(uint64_t bytes, char *buf, size_t n);

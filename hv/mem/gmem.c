@@ -235,8 +235,8 @@ int gmem_next_data(const struct gmem *m, const struct gmem_region *r, uint64_t f
 int gmem_discard(const struct gmem *m, const struct gmem_region *r, uint64_t off, uint64_t len,
 	struct err *e)
 {
-	if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(r->fd_offset + off),
-		    (off_t)len) < 0)
+	if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		    (off_t)(r->fd_offset + off), (off_t)len) < 0)
 		return err_errno(e, "cannot give guest memory back to the host");
 	return 0;
 }

@@ -16,19 +16,19 @@
 
 #include "hv/base/err.h"
 
-#define GMEM_PAGE_SHIFT	 12
-#define GMEM_PAGE_SIZE	 4096ull
+#define GMEM_PAGE_SHIFT  12
+#define GMEM_PAGE_SIZE   4096ull
 #define GMEM_REGIONS_MAX 4
-#define GMEM_HOLE_START	 0xc0000000ull /* first byte of the PCI hole: 3 GiB */
-#define GMEM_HOLE_END	 0x100000000ull /* RAM goes on at 4 GiB */
-#define GMEM_SIZE_MIN	 (64ull << 20)
-#define GMEM_SIZE_MAX	 (16ull << 40)
+#define GMEM_HOLE_START  0xc0000000ull  /* first byte of the PCI hole: 3 GiB */
+#define GMEM_HOLE_END    0x100000000ull /* RAM goes on at 4 GiB */
+#define GMEM_SIZE_MIN    (64ull << 20)
+#define GMEM_SIZE_MAX    (16ull << 40)
 
 struct gmem_region {
-	uint32_t id;	    /* index in gmem.regions; the region's number on the wire */
-	uint64_t gpa;	    /* first guest-physical byte, 2 MiB aligned */
-	uint64_t size;	    /* bytes, a multiple of 2 MiB except at the end of RAM (4 KiB) */
-	uint8_t *host;	    /* mapping in this process */
+	uint32_t id;        /* index in gmem.regions; the region's number on the wire */
+	uint64_t gpa;       /* first guest-physical byte, 2 MiB aligned */
+	uint64_t size;      /* bytes, a multiple of 2 MiB except at the end of RAM (4 KiB) */
+	uint8_t *host;      /* mapping in this process */
 	uint64_t fd_offset; /* where the region starts in the memfd */
 	uint64_t *written;  /* pages the VMM wrote since last taken; atomic, see bitmap.h */
 };

@@ -31,8 +31,8 @@ const char *mig_phase_name(enum mig_phase p)
 	return names[p];
 }
 
-static int move_add_regions(const struct xport_ops *ops, struct xport *x, const struct gmem *m,
-	struct err *e)
+static int move_add_regions(
+	const struct xport_ops *ops, struct xport *x, const struct gmem *m, struct err *e)
 {
 	for (uint32_t i = 0; i < m->nregions; i++) {
 		int r = ops->region_add(x, i, m->regions[i].host, m->regions[i].size, e);
@@ -51,7 +51,8 @@ static void move_fill_offer(struct mig_source_args *a)
 	o->streams = (uint8_t)a->params.streams;
 	o->nregions = a->mem->nregions;
 	for (uint32_t i = 0; i < a->mem->nregions; i++)
-		o->region[i] = (struct rdv_region){ a->mem->regions[i].gpa, a->mem->regions[i].size };
+		o->region[i] =
+			(struct rdv_region){ a->mem->regions[i].gpa, a->mem->regions[i].size };
 }
 
 /* Everything up to a connected transport. The socket of the rendezvous is returned in @fd. */
@@ -138,14 +139,15 @@ static int move_accept(struct mig_target_args *a, struct xport **x, struct err *
 	return r;
 }
 
-/* The offer says what memory the source has; ours was built from its definition. They must agree. */
+/* The offer says what memory the source has; ours was built from its definition. They must agree.
+ */
 static int move_check_regions(const struct mig_target_args *a, struct err *e)
 {
 	bool same = a->offer->nregions == a->mem->nregions;
 
 	for (uint32_t i = 0; same && i < a->mem->nregions; i++)
 		same = a->offer->region[i].gpa == a->mem->regions[i].gpa &&
-			a->offer->region[i].size == a->mem->regions[i].size;
+		       a->offer->region[i].size == a->mem->regions[i].size;
 	if (same)
 		return 0;
 	err_set(e, -EPROTO, "the source's memory layout is not the one its definition gives here");

@@ -20,49 +20,55 @@
 enum mig_on_stall { MIG_ON_STALL_ABORT, MIG_ON_STALL_FREEZE };
 
 struct mig_params {
-	uint64_t downtime_limit_ns; /* the predicted blackout must fit in it; default 10 ms */
-	enum mig_on_stall on_stall; /* when rounds stop getting smaller; default abort */
-	unsigned streams;	    /* 1..16, default 1 */
+	uint64_t downtime_limit_ns;  /* the predicted blackout must fit in it; default 10 ms */
+	enum mig_on_stall on_stall;  /* when rounds stop getting smaller; default abort */
+	unsigned streams;            /* 1..16, default 1 */
 	uint64_t connect_timeout_ns; /* rendezvous and connection each; default 5 s */
 };
 void mig_params_default(struct mig_params *p);
 
-enum mig_phase { MIG_PHASE_INIT, MIG_PHASE_COPY, MIG_PHASE_FROZEN, MIG_PHASE_DONE, MIG_PHASE_FAILED };
+enum mig_phase {
+	MIG_PHASE_INIT,
+	MIG_PHASE_COPY,
+	MIG_PHASE_FROZEN,
+	MIG_PHASE_DONE,
+	MIG_PHASE_FAILED
+};
 const char *mig_phase_name(enum mig_phase p); /* "init", "copy", "frozen", "done", "failed" */
 
 /* A snapshot of a running move, for progress lines. */
 struct mig_progress {
 	enum mig_phase phase;
-	unsigned round;		  /* 1 is the first pass */
+	unsigned round; /* 1 is the first pass */
 	uint64_t elapsed_ns;
-	uint64_t sent_bytes;	  /* page payload so far */
-	uint64_t residual_bytes;  /* known dirty and not sent yet */
-	uint64_t goodput;	  /* bytes/s, of this move so far; 0: not known yet */
-	uint64_t dirty_rate;	  /* bytes/s the guest dirtied in the last round; 0: not known */
+	uint64_t sent_bytes;     /* page payload so far */
+	uint64_t residual_bytes; /* known dirty and not sent yet */
+	uint64_t goodput;        /* bytes/s, of this move so far; 0: not known yet */
+	uint64_t dirty_rate;     /* bytes/s the guest dirtied in the last round; 0: not known */
 	uint64_t predicted_blackout_ns; /* if frozen now; 0: not known yet */
-	uint64_t eta_ns;	  /* to the end of this round; 0: not known */
+	uint64_t eta_ns;                /* to the end of this round; 0: not known */
 };
 
 /* The steps of the blackout, each in ns, as the source saw them. */
 struct mig_blackout {
-	uint64_t total_ns;   /* freeze asked for ... the target's word that it thawed */
-	uint64_t stop_ns;    /* vCPUs stopped */
-	uint64_t harvest_ns; /* last dirty pages found */
+	uint64_t total_ns;    /* freeze asked for ... the target's word that it thawed */
+	uint64_t stop_ns;     /* vCPUs stopped */
+	uint64_t harvest_ns;  /* last dirty pages found */
 	uint64_t residual_ns; /* last pages posted */
-	uint64_t save_ns;    /* state saved */
-	uint64_t send_ns;    /* state posted ... target's word that it loaded it */
-	uint64_t load_ns;    /* of send_ns, what the target spent loading */
-	uint64_t start_ns;   /* commit ... target's word that it thawed */
+	uint64_t save_ns;     /* state saved */
+	uint64_t send_ns;     /* state posted ... target's word that it loaded it */
+	uint64_t load_ns;     /* of send_ns, what the target spent loading */
+	uint64_t start_ns;    /* commit ... target's word that it thawed */
 };
 
 struct mig_result {
-	uint64_t total_ns;  /* connect ... thawed */
-	unsigned rounds;    /* passes before the freeze */
-	uint64_t sent_bytes; /* page payload */
-	uint64_t wire_bytes; /* everything sent by the transport */
+	uint64_t total_ns;                              /* connect ... thawed */
+	unsigned rounds;                                /* passes before the freeze */
+	uint64_t sent_bytes;                            /* page payload */
+	uint64_t wire_bytes;                            /* everything sent by the transport */
 	uint64_t pages_sent, pages_zero, pages_skipped; /* skipped: zero and never sent */
-	uint64_t residual_bytes; /* moved while frozen */
-	uint64_t goodput;   /* bytes/s over the copy phase */
+	uint64_t residual_bytes;                        /* moved while frozen */
+	uint64_t goodput;                               /* bytes/s over the copy phase */
 	uint64_t predicted_blackout_ns;
 	struct mig_blackout blackout;
 	bool committed; /* true: the target owns the guest, whatever the return value says */

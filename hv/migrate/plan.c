@@ -77,15 +77,15 @@ static void plan_take(struct plan *p, uint64_t page)
 static bool plan_ready(const struct plan *p, uint64_t page)
 {
 	return page < p->todo.region[p->region].pages &&
-		bitmap_test(p->todo.region[p->region].bits, page) &&
-		!bitmap_test(p->inflight.region[p->region].bits, page);
+	       bitmap_test(p->todo.region[p->region].bits, page) &&
+	       !bitmap_test(p->inflight.region[p->region].bits, page);
 }
 
 /* What to do about a page: send its content, send a zero, or nothing at all. */
 enum plan_kind { PLAN_CONTENT, PLAN_ZERO, PLAN_SKIP };
 
-static enum plan_kind plan_kind(const struct plan *p, uint64_t page, plan_zero_fn is_zero,
-	void *arg)
+static enum plan_kind plan_kind(
+	const struct plan *p, uint64_t page, plan_zero_fn is_zero, void *arg)
 {
 	if (!is_zero(arg, p->region, page))
 		return PLAN_CONTENT;

@@ -16,9 +16,9 @@
 #include "hv/mem/dirty.h"
 
 struct plan {
-	struct dirty_map todo;	   /* to be sent */
+	struct dirty_map todo;     /* to be sent */
 	struct dirty_map inflight; /* posted, not done */
-	struct dirty_map sent;	   /* ever put with content */
+	struct dirty_map sent;     /* ever put with content */
 	uint64_t todo_pages, inflight_pages;
 	uint64_t pages_sent, pages_zero, pages_skipped;
 	uint32_t region; /* where the next run is looked for */
@@ -28,7 +28,7 @@ struct plan {
 /* A run of pages for one put: inside one XPORT_BLOCK_SIZE block of one region. */
 struct plan_run {
 	uint32_t region;
-	uint64_t page;	/* first, from the region's start */
+	uint64_t page;  /* first, from the region's start */
 	uint32_t pages; /* 1 and up */
 	bool zero;
 };

@@ -51,8 +51,8 @@ uint64_t predict_blackout(const struct source *s)
 	uint64_t stop = s->stop_ns ? s->stop_ns : PREDICT_STOP_NS;
 
 	return stop + s->harvest_ns + predict_transfer(s, s->residual_pages * 4096) + s->save_ns +
-		predict_transfer(s, s->state_bytes) + s->load_ns +
-		PREDICT_ROUND_TRIPS * s->params.rtt_ns;
+	       predict_transfer(s, s->state_bytes) + s->load_ns +
+	       PREDICT_ROUND_TRIPS * s->params.rtt_ns;
 }
 
 int predict_explain_stall(const struct source *s, struct err *e)

@@ -11,17 +11,17 @@
 #include "hv/migrate/move.h"
 
 #define PUMP_ANSWER_TIMEOUT_NS (10ull * 1000000000) /* a silent peer is given up after this */
-#define PUMP_FROZEN_TIMEOUT_NS (5ull * 1000000000) /* ... or this, while the guest is frozen */
+#define PUMP_FROZEN_TIMEOUT_NS (5ull * 1000000000)  /* ... or this, while the guest is frozen */
 #define PUMP_PROGRESS_NS       (100ull * 1000000)
-#define PUMP_EVENTS	       64
+#define PUMP_EVENTS            64
 
 /*
  * Runs the source side over the connected @x until the move ends; @clock as measured by the
  * rendezvous, whose socket @rdv_fd is watched as the lifeline. Returns and fills @out as
  * mig_source_run() does. Closes nothing.
  */
-int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd, const struct rdv_clock *clock,
-	struct mig_result *out, struct err *e);
+int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
+	const struct rdv_clock *clock, struct mig_result *out, struct err *e);
 
 /* Runs the target side over the connected @x; see mig_target_run(). */
 int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *out, struct err *e);

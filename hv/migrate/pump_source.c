@@ -44,8 +44,8 @@ static void pump_event(struct pump *p, struct source_event ev)
 	source_step(&p->s, &ev);
 }
 
-static void pump_simple(struct pump *p, enum source_event_type type, uint64_t a, uint64_t b,
-	uint64_t c)
+static void pump_simple(
+	struct pump *p, enum source_event_type type, uint64_t a, uint64_t b, uint64_t c)
 {
 	pump_event(p, (struct source_event){ .type = type, .a = a, .b = b, .c = c });
 }
@@ -372,8 +372,8 @@ static void pump_result(struct pump *p, uint64_t end)
 	p->out->pages_sent = p->plan.pages_sent;
 	p->out->pages_zero = p->plan.pages_zero;
 	p->out->pages_skipped = p->plan.pages_skipped;
-	p->out->goodput = p->s.goodput ? p->s.goodput :
-					 predict_rate(p->out->sent_bytes, p->out->total_ns);
+	p->out->goodput =
+		p->s.goodput ? p->s.goodput : predict_rate(p->out->sent_bytes, p->out->total_ns);
 	if (p->s.state != SOURCE_DONE)
 		return;
 	p->out->residual_bytes = p->s.residual_pages << GMEM_PAGE_SHIFT;
@@ -407,8 +407,8 @@ static int pump_init(struct pump *p, struct err *e)
 	return r;
 }
 
-int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd, const struct rdv_clock *clock,
-	struct mig_result *out, struct err *e)
+int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
+	const struct rdv_clock *clock, struct mig_result *out, struct err *e)
 {
 	struct pump p = { .a = a, .x = x, .rdv_fd = rdv_fd, .clock = *clock, .out = out };
 	struct source_todo d;

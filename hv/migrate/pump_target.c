@@ -16,8 +16,8 @@
 #include "hv/migrate/target.h"
 #include "hv/migrate/wire.h"
 
-#define TARGET_POLL_NS	 (200 * NSEC_PER_MSEC)
-#define TARGET_LINGER_NS NSEC_PER_SEC /* for the source to take our last word */
+#define TARGET_POLL_NS     (200 * NSEC_PER_MSEC)
+#define TARGET_LINGER_NS   NSEC_PER_SEC          /* for the source to take our last word */
 #define TARGET_ELAPSED_MAX (3600 * NSEC_PER_SEC) /* a longer blackout is a broken clock */
 
 struct tpump {
@@ -25,13 +25,13 @@ struct tpump {
 	struct xport *x;
 	struct target t;
 	struct wbuf msg;
-	struct wire_msg state;	/* STATE being loaded; its bytes live until the next poll() */
+	struct wire_msg state; /* STATE being loaded; its bytes live until the next poll() */
 	uint64_t start, next_progress;
 	bool down, finished;
 };
 
-static void tpump_simple(struct tpump *p, enum target_event_type type, uint64_t a, uint64_t b,
-	uint64_t c)
+static void tpump_simple(
+	struct tpump *p, enum target_event_type type, uint64_t a, uint64_t b, uint64_t c)
 {
 	struct target_event ev = { .type = type, .a = a, .b = b, .c = c };
 

@@ -13,8 +13,8 @@ enum rdv_type {
 	RDV_OFFER = 2,
 	RDV_ACCEPT = 3,
 	RDV_REFUSE = 4, /* body: string, the reason */
-	RDV_PING = 5,	/* empty */
-	RDV_PONG = 6,	/* body: u64, CLOCK_REALTIME of the target */
+	RDV_PING = 5,   /* empty */
+	RDV_PONG = 6,   /* body: u64, CLOCK_REALTIME of the target */
 	RDV_CLOCK_END = 7,
 };
 

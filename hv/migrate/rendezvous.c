@@ -98,8 +98,8 @@ static int rdv_write(int fd, const void *buf, size_t n, uint64_t deadline, struc
 }
 
 /* One frame: header and body in one write, so that it leaves in one packet. */
-static int rdv_send(int fd, enum rdv_type type, const struct wbuf *body, uint64_t deadline,
-	struct err *e)
+static int rdv_send(
+	int fd, enum rdv_type type, const struct wbuf *body, uint64_t deadline, struct err *e)
 {
 	struct wbuf w;
 	int r;
@@ -140,8 +140,8 @@ static int rdv_recv(int fd, struct rdv_frame *f, uint64_t deadline, struct err *
 }
 
 /* As rdv_recv(), and the frame must be of @type. A refusal comes back as the peer's own words. */
-static int rdv_expect(int fd, struct rdv_frame *f, enum rdv_type type, uint64_t deadline,
-	struct err *e)
+static int rdv_expect(
+	int fd, struct rdv_frame *f, enum rdv_type type, uint64_t deadline, struct err *e)
 {
 	int r = rdv_recv(fd, f, deadline, e);
 	char why[400];
@@ -346,7 +346,8 @@ int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e)
 		if (r || f.type == RDV_CLOCK_END)
 			return r;
 		if (f.type != RDV_PING)
-			return err_set(e, -EPROTO, "the source spoke out of turn (frame %u)", f.type);
+			return err_set(
+				e, -EPROTO, "the source spoke out of turn (frame %u)", f.type);
 		wbuf_init(&w);
 		wbuf_u64(&w, clock_real_ns());
 		r = rdv_send(fd, RDV_PONG, &w, deadline, e);

@@ -21,13 +21,13 @@
 #include "hv/base/err.h"
 #include "hv/migrate/xport.h"
 
-#define RDV_MAGIC	0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
-#define RDV_PROTOCOL	1 /* both ends must be equal; raised with every change of the wire */
-#define RDV_FRAME_MAX	(64u << 10)
-#define RDV_CONFIG_MAX	(32u << 10)
-#define RDV_NAME_MAX	64
+#define RDV_MAGIC         0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
+#define RDV_PROTOCOL      1 /* both ends must be equal; raised with every change of the wire */
+#define RDV_FRAME_MAX     (64u << 10)
+#define RDV_CONFIG_MAX    (32u << 10)
+#define RDV_NAME_MAX      64
 #define RDV_TRANSPORT_MAX 16
-#define RDV_VERSION_MAX 32
+#define RDV_VERSION_MAX   32
 
 struct rdv_region {
 	uint64_t gpa, size;
@@ -35,13 +35,13 @@ struct rdv_region {
 
 struct rdv_offer {
 	char software[RDV_VERSION_MAX]; /* the source's version, for messages */
-	char name[RDV_NAME_MAX];	/* the guest's */
+	char name[RDV_NAME_MAX];        /* the guest's */
 	char transport[RDV_TRANSPORT_MAX];
 	uint8_t streams;
 	uint32_t nregions;
 	struct rdv_region region[XPORT_REGIONS_MAX];
 	uint64_t allocated_bytes; /* of guest memory, at the time of the offer; a hint */
-	uint32_t config_len;	  /* vm_config_encode(), opaque here */
+	uint32_t config_len;      /* vm_config_encode(), opaque here */
 	uint8_t config[RDV_CONFIG_MAX];
 };
 
@@ -52,7 +52,7 @@ struct rdv_accept {
 
 struct rdv_clock {
 	int64_t offset_ns; /* target's CLOCK_REALTIME minus the source's */
-	uint64_t rtt_ns;   /* the round trip it was measured with; the error is at most half of it */
+	uint64_t rtt_ns; /* the round trip it was measured with; the error is at most half of it */
 };
 
 /* The software version string of this build. */

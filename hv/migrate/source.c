@@ -224,8 +224,8 @@ static void source_tick(struct source *s, const struct source_event *ev)
 	if (ev->now < source_deadline(s))
 		return;
 	err_set(&s->err, -ETIMEDOUT,
-		s->frozen ? "the target has not answered within %.1f s while the guest was frozen" :
-			    "the target has not answered for %.1f s",
+		s->frozen ? "the target has not answered within %.1f s while the guest was frozen"
+			  : "the target has not answered for %.1f s",
 		(double)(s->frozen ? s->params.frozen_timeout_ns : s->params.answer_timeout_ns) /
 			1e9);
 	source_give_up(s, ev);
@@ -334,13 +334,13 @@ bool source_todo(struct source *s, struct source_todo *out)
 bool source_ended(const struct source *s)
 {
 	return s->state == SOURCE_DONE || s->state == SOURCE_GIVEN_UP ||
-		s->state == SOURCE_IN_DOUBT;
+	       s->state == SOURCE_IN_DOUBT;
 }
 
 bool source_committed(const struct source *s)
 {
 	return s->state == SOURCE_WAIT_THAWED || s->state == SOURCE_DONE ||
-		s->state == SOURCE_IN_DOUBT;
+	       s->state == SOURCE_IN_DOUBT;
 }
 
 const char *source_state_name(enum source_state st)

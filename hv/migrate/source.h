@@ -23,8 +23,8 @@
 enum source_state {
 	SOURCE_IDLE,
 	SOURCE_WAIT_READY, /* the target builds and rehearses */
-	SOURCE_TRACK,	   /* dirty tracking is being turned on */
-	SOURCE_SEND,	   /* a round's pages are being posted */
+	SOURCE_TRACK,      /* dirty tracking is being turned on */
+	SOURCE_SEND,       /* a round's pages are being posted */
 	SOURCE_WAIT_ACK,   /* ... and are on their way into the target's memory */
 	SOURCE_HARVEST,
 	SOURCE_FREEZE,
@@ -33,7 +33,7 @@ enum source_state {
 	SOURCE_SAVE,
 	SOURCE_WAIT_LOADED,
 	SOURCE_WAIT_THAWED, /* committed */
-	SOURCE_DONE,	    /* the target runs the guest */
+	SOURCE_DONE,        /* the target runs the guest */
 	SOURCE_GIVEN_UP,    /* the guest runs here; err says why */
 	SOURCE_IN_DOUBT,    /* committed, no answer: stays frozen; err says why */
 	SOURCE_STATES,
@@ -43,18 +43,18 @@ enum source_event_type {
 	SOURCE_EV_CONNECTED, /* a: fixed cost guess in ns, see source_params */
 	SOURCE_EV_READY,     /* a: rehearsed save ns, b: rehearsed load ns, c: state bytes */
 	SOURCE_EV_TRACKING,  /* tracking is on, the first pages are planned. a: pages to send */
-	SOURCE_EV_SENT,	     /* everything planned was posted. a: bytes of this round */
+	SOURCE_EV_SENT,      /* everything planned was posted. a: bytes of this round */
 	SOURCE_EV_ACKED,     /* a: round */
 	SOURCE_EV_HARVESTED, /* a: pages to send now, b: pages found dirty, c: ns it took */
 	SOURCE_EV_FROZEN,
 	SOURCE_EV_SAVED,  /* state is posted. a: bytes */
 	SOURCE_EV_LOADED, /* a: ns the target took */
 	SOURCE_EV_THAWED,
-	SOURCE_EV_TICK,	     /* time passes */
-	SOURCE_EV_CANCEL,    /* the user gives the move up */
-	SOURCE_EV_ABORT,     /* the target gives it up: text */
-	SOURCE_EV_DOWN,	     /* the connection is gone: text */
-	SOURCE_EV_FAILED,    /* a to-do could not be done: text */
+	SOURCE_EV_TICK,   /* time passes */
+	SOURCE_EV_CANCEL, /* the user gives the move up */
+	SOURCE_EV_ABORT,  /* the target gives it up: text */
+	SOURCE_EV_DOWN,   /* the connection is gone: text */
+	SOURCE_EV_FAILED, /* a to-do could not be done: text */
 	SOURCE_EVENTS,
 };
 
@@ -68,13 +68,13 @@ struct source_event {
 
 enum source_todo_type {
 	SOURCE_DO_TRACK,   /* turn tracking on, plan all allocated pages, say TRACKING */
-	SOURCE_DO_SEND,	   /* post everything planned, say SENT */
+	SOURCE_DO_SEND,    /* post everything planned, say SENT */
 	SOURCE_DO_ROUND,   /* send ROUND. a: round */
 	SOURCE_DO_HARVEST, /* add dirty pages to the plan, say HARVESTED */
 	SOURCE_DO_FREEZE,  /* stop the guest, say FROZEN */
-	SOURCE_DO_SAVE,	   /* save all state and send STATE, say SAVED */
+	SOURCE_DO_SAVE,    /* save all state and send STATE, say SAVED */
 	SOURCE_DO_COMMIT,  /* send COMMIT */
-	SOURCE_DO_THAW,	   /* let the guest run here */
+	SOURCE_DO_THAW,    /* let the guest run here */
 	SOURCE_DO_ABORT,   /* tell the target, if it can still be told: err.msg */
 	SOURCE_DO_UNTRACK, /* turn tracking off */
 	SOURCE_DO_FINISH,  /* the machine has ended: look at state and err */
@@ -87,10 +87,10 @@ struct source_todo {
 
 struct source_params {
 	uint64_t downtime_limit_ns;
-	bool freeze_on_stall;	  /* else give up */
+	bool freeze_on_stall;       /* else give up */
 	uint64_t answer_timeout_ns; /* how long the target may take to answer in the copy phase */
 	uint64_t frozen_timeout_ns; /* how long the guest may stay frozen before commit */
-	uint64_t rtt_ns;	  /* measured at the rendezvous */
+	uint64_t rtt_ns;            /* measured at the rendezvous */
 };
 
 #define SOURCE_TODOS 8
@@ -101,14 +101,14 @@ struct source {
 	struct source_todo todo[SOURCE_TODOS];
 	unsigned ntodo;
 	bool frozen, tracking;
-	unsigned round;	 /* of the pass being sent, 1 and up */
+	unsigned round;  /* of the pass being sent, 1 and up */
 	unsigned stalls; /* rounds in a row that did not get smaller */
-	uint64_t since;	 /* when the present wait began */
+	uint64_t since;  /* when the present wait began */
 	uint64_t round_start, round_bytes;
-	uint64_t best_pages;	/* fewest pages left after any round */
+	uint64_t best_pages;     /* fewest pages left after any round */
 	uint64_t residual_pages; /* after the last harvest */
-	uint64_t goodput;	/* bytes/s the target took in; 0: not known */
-	uint64_t dirty_rate;	/* bytes/s dirtied in the last round */
+	uint64_t goodput;        /* bytes/s the target took in; 0: not known */
+	uint64_t dirty_rate;     /* bytes/s dirtied in the last round */
 	uint64_t harvest_ns, save_ns, load_ns, state_bytes, stop_ns;
 	uint64_t predicted_ns; /* the whole blackout, if frozen at the last harvest */
 	uint64_t freeze_start;

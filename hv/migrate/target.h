@@ -19,25 +19,25 @@
 enum target_state {
 	TARGET_IDLE,
 	TARGET_REHEARSE, /* saves and loads the empty machine to know what that costs */
-	TARGET_COPY,	 /* pages arrive */
+	TARGET_COPY,     /* pages arrive */
 	TARGET_LOAD,
 	TARGET_LOADED, /* waits for COMMIT */
 	TARGET_THAW,
-	TARGET_DONE,	 /* the guest runs here */
+	TARGET_DONE,     /* the guest runs here */
 	TARGET_GIVEN_UP, /* nothing arrived; err says why */
 	TARGET_STATES,
 };
 
 enum target_event_type {
 	TARGET_EV_CONNECTED,
-	TARGET_EV_REHEARSED, /* a: save ns, b: load ns, c: state bytes */
-	TARGET_EV_ROUND,     /* a: round */
-	TARGET_EV_STATE,     /* the state is at hand */
+	TARGET_EV_REHEARSED,    /* a: save ns, b: load ns, c: state bytes */
+	TARGET_EV_ROUND,        /* a: round */
+	TARGET_EV_STATE,        /* the state is at hand */
 	TARGET_EV_STATE_LOADED, /* a: ns it took */
 	TARGET_EV_COMMIT,
-	TARGET_EV_RUNS, /* thawed */
-	TARGET_EV_ABORT, /* the source gives up: text */
-	TARGET_EV_DOWN,	 /* the connection is gone: text */
+	TARGET_EV_RUNS,   /* thawed */
+	TARGET_EV_ABORT,  /* the source gives up: text */
+	TARGET_EV_DOWN,   /* the connection is gone: text */
 	TARGET_EV_FAILED, /* a to-do could not be done, or the peer sent nonsense: text */
 	TARGET_EVENTS,
 };
@@ -52,10 +52,10 @@ struct target_event {
 enum target_todo_type {
 	TARGET_DO_REHEARSE, /* say REHEARSED */
 	TARGET_DO_READY,    /* send READY */
-	TARGET_DO_ACK,	    /* send ROUND_ACK. a: round */
-	TARGET_DO_LOAD,	    /* load the state, say STATE_LOADED */
+	TARGET_DO_ACK,      /* send ROUND_ACK. a: round */
+	TARGET_DO_LOAD,     /* load the state, say STATE_LOADED */
 	TARGET_DO_LOADED,   /* send LOADED */
-	TARGET_DO_THAW,	    /* run the guest, say RUNS */
+	TARGET_DO_THAW,     /* run the guest, say RUNS */
 	TARGET_DO_THAWED,   /* send THAWED */
 	TARGET_DO_ABORT,    /* tell the source: err.msg */
 	TARGET_DO_FINISH,

@@ -72,7 +72,7 @@ int wire_decode(struct wire_msg *m, unsigned type, const void *data, size_t len,
 	default: return err_set(e, -EPROTO, "the peer sent an unknown message (type %u)", type);
 	}
 	if (!rbuf_done(&r))
-		return err_set(e, -EPROTO, "the peer sent a malformed %s message",
-			wire_type_name(type));
+		return err_set(
+			e, -EPROTO, "the peer sent a malformed %s message", wire_type_name(type));
 	return 0;
 }

@@ -16,25 +16,25 @@
 #define WIRE_TEXT_MAX 400 /* bytes of a reason, NUL included */
 
 enum wire_type {
-	WIRE_READY = 1,	   /* target: the machine is built; what a rehearsal of the switchover cost */
-	WIRE_ROUND = 2,	   /* source: all puts of this round were posted before this */
+	WIRE_READY = 1, /* target: the machine is built; what a rehearsal of the switchover cost */
+	WIRE_ROUND = 2, /* source: all puts of this round were posted before this */
 	WIRE_ROUND_ACK = 3, /* target: they are in guest memory */
-	WIRE_STATE = 4,	   /* source, frozen: the last puts were posted before this; all state */
-	WIRE_LOADED = 5,   /* target: state loaded, ready to run, not running */
-	WIRE_COMMIT = 6,   /* source: the guest is yours */
-	WIRE_THAWED = 7,   /* target: it runs */
-	WIRE_ABORT = 8,	   /* either: given up, with the reason; never after COMMIT */
+	WIRE_STATE = 4,     /* source, frozen: the last puts were posted before this; all state */
+	WIRE_LOADED = 5,    /* target: state loaded, ready to run, not running */
+	WIRE_COMMIT = 6,    /* source: the guest is yours */
+	WIRE_THAWED = 7,    /* target: it runs */
+	WIRE_ABORT = 8,     /* either: given up, with the reason; never after COMMIT */
 };
 
 struct wire_msg {
 	enum wire_type type;
-	uint64_t round;	     /* ROUND, ROUND_ACK: 1 and up */
-	uint64_t save_ns;    /* READY: rehearsed */
-	uint64_t load_ns;    /* READY: rehearsed; LOADED: measured */
-	uint64_t state_bytes; /* READY: size of the rehearsed state */
+	uint64_t round;         /* ROUND, ROUND_ACK: 1 and up */
+	uint64_t save_ns;       /* READY: rehearsed */
+	uint64_t load_ns;       /* READY: rehearsed; LOADED: measured */
+	uint64_t state_bytes;   /* READY: size of the rehearsed state */
 	uint64_t clock_real_ns; /* STATE: source's CLOCK_REALTIME when the guest's clock was read */
-	int64_t clock_offset_ns; /* STATE: target's CLOCK_REALTIME minus the source's */
-	struct rbuf state;   /* STATE: sections; points into the message */
+	int64_t clock_offset_ns;  /* STATE: target's CLOCK_REALTIME minus the source's */
+	struct rbuf state;        /* STATE: sections; points into the message */
 	char text[WIRE_TEXT_MAX]; /* ABORT */
 };
 

@@ -34,21 +34,21 @@
 
 #include "hv/base/err.h"
 
-#define XPORT_TOKEN_SIZE  16	   /* bytes; binds data streams to one move */
+#define XPORT_TOKEN_SIZE  16           /* bytes; binds data streams to one move */
 #define XPORT_BLOCK_SIZE  (256u << 10) /* no put crosses a multiple of this within its region */
-#define XPORT_MSG_MAX	  (64u << 20) /* bytes of one message */
-#define XPORT_HOST_MAX	  256
+#define XPORT_MSG_MAX     (64u << 20)  /* bytes of one message */
+#define XPORT_HOST_MAX    256
 #define XPORT_REGIONS_MAX 4
 
-struct xport;	       /* a connection */
+struct xport;          /* a connection */
 struct xport_listener; /* a target that waits for one */
 
 /* Where and how; both ends know all of it from the rendezvous before a connection is made. */
 struct xport_addr {
-	char host[XPORT_HOST_MAX]; /* numeric IPv4 or IPv6 address, or a name; never empty */
-	uint16_t port;		   /* 0 when listening: any; listen() fills in what it got */
+	char host[XPORT_HOST_MAX];       /* numeric IPv4 or IPv6 address, or a name; never empty */
+	uint16_t port;                   /* 0 when listening: any; listen() fills in what it got */
 	uint8_t token[XPORT_TOKEN_SIZE]; /* a connection that does not present it is dropped */
-	unsigned streams;	   /* 1..16 data streams */
+	unsigned streams;                /* 1..16 data streams */
 };
 
 /* What a transport could do on this host. */
@@ -59,16 +59,16 @@ struct xport_probe {
 
 struct xport_put {
 	uint32_t region;
-	uint64_t offset;    /* bytes from the region's start, page-aligned */
-	uint32_t length;    /* bytes, 4 KiB..XPORT_BLOCK_SIZE, whole pages */
-	bool zero;	    /* the pages are zero: no source bytes are read */
-	uint64_t cookie;    /* comes back in the completion */
+	uint64_t offset; /* bytes from the region's start, page-aligned */
+	uint32_t length; /* bytes, 4 KiB..XPORT_BLOCK_SIZE, whole pages */
+	bool zero;       /* the pages are zero: no source bytes are read */
+	uint64_t cookie; /* comes back in the completion */
 };
 
 enum xport_event_type {
 	XPORT_EV_PUT_DONE, /* source: this put needs its source bytes no more (cookie) */
-	XPORT_EV_MSG,	   /* a message: type, data, len; data is valid until the next poll() */
-	XPORT_EV_DOWN,	   /* the connection is gone: err; the last event there is */
+	XPORT_EV_MSG,      /* a message: type, data, len; data is valid until the next poll() */
+	XPORT_EV_DOWN,     /* the connection is gone: err; the last event there is */
 };
 
 struct xport_event {
@@ -81,9 +81,9 @@ struct xport_event {
 };
 
 struct xport_stats {
-	uint64_t put_bytes;	  /* payload of all puts (zero puts count 0) */
+	uint64_t put_bytes; /* payload of all puts (zero puts count 0) */
 	uint64_t puts;
-	uint64_t wire_bytes_out;  /* everything sent, headers and messages included */
+	uint64_t wire_bytes_out; /* everything sent, headers and messages included */
 	uint64_t wire_bytes_in;
 	uint64_t in_transit_bytes; /* posted, not known to have reached the peer's host */
 	unsigned streams;
@@ -105,8 +105,8 @@ struct xport_ops {
 	 * streams, and ends the listening; strangers are dropped and do not end the wait. Frees
 	 * @l whatever happens. -ETIMEDOUT when nobody came.
 	 */
-	int (*accept)(struct xport_listener *l, uint64_t timeout_ns, struct xport **out,
-		struct err *e);
+	int (*accept)(
+		struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e);
 	/* Source: connects all streams to @addr within @timeout_ns. */
 	int (*connect)(struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns,
 		struct err *e);
@@ -123,8 +123,8 @@ struct xport_ops {
 	/* Source: posts one put. -EAGAIN: no room now, poll() first. Not flushed before poll(). */
 	int (*put)(struct xport *x, const struct xport_put *p, struct err *e);
 	/*
-	 * Either end: posts a message of @type (any value), up to XPORT_MSG_MAX bytes, copied before
-	 * it returns. Never -EAGAIN: messages are few.
+	 * Either end: posts a message of @type (any value), up to XPORT_MSG_MAX bytes, copied
+	 * before it returns. Never -EAGAIN: messages are few.
 	 */
 	int (*msg)(struct xport *x, uint16_t type, const void *data, size_t len, struct err *e);
 	/*

@@ -68,8 +68,8 @@ int fake_vm_init(struct fake_vm *v, uint64_t memory, uint64_t pages)
 	if (!v->version || gmem_init(&v->mem, memory, NULL) ||
 		dirty_map_init(&v->dirty, &v->mem, NULL))
 		return -ENOMEM;
-	v->guest_view = mmap(NULL, v->mem.regions[0].size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		v->mem.fd, 0);
+	v->guest_view = mmap(
+		NULL, v->mem.regions[0].size, PROT_READ | PROT_WRITE, MAP_SHARED, v->mem.fd, 0);
 	if (v->guest_view == MAP_FAILED)
 		return -ENOMEM;
 	if (pthread_create(&v->guest, NULL, fake_vm_guest, v))

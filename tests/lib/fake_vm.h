@@ -22,8 +22,8 @@ struct fake_vm {
 	pthread_t guest;
 	bool running, quit, tracking, started;
 	uint64_t first_page, pages; /* working set, in region 0 */
-	uint64_t *version;	    /* of each page of the working set; guarded by lock */
-	struct dirty_map dirty;	    /* guarded by lock */
+	uint64_t *version;          /* of each page of the working set; guarded by lock */
+	struct dirty_map dirty;     /* guarded by lock */
 	uint64_t writes;
 	unsigned freezes, thaws, track_stops;
 	uint64_t elapsed_ns; /* as load() was given */
@@ -40,7 +40,8 @@ void fake_vm_run(struct fake_vm *v);
 bool fake_vm_frozen(struct fake_vm *v);
 /* Blocks until the guest has made @n more writes. */
 void fake_vm_wait_writes(struct fake_vm *v, uint64_t n);
-/* The number of pages of @v that differ from what the versions say. 0 is right. Guest not running. */
+/* The number of pages of @v that differ from what the versions say. 0 is right. Guest not running.
+ */
 uint64_t fake_vm_bad_pages(struct fake_vm *v);
 
 extern const struct mig_vm_ops fake_vm_ops;

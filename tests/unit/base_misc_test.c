@@ -24,9 +24,10 @@ static void sizes_are_read_as_people_write_them(void **state)
 		const char *text;
 		uint64_t bytes;
 	} good[] = { { "0", 0 }, { "4096", 4096 }, { "64K", 65536 }, { "1G", 1ull << 30 },
-		{ "12GiB", 12ull << 30 }, { "2t", 2ull << 40 }, { "16777215T", 16777215ull << 40 } };
-	static const char *const bad[] = { "", "G", "-1G", "1.5G", "1X", "1GG", " 1G",
-		"16777216T", "99999999999999999999" };
+		{ "12GiB", 12ull << 30 }, { "2t", 2ull << 40 },
+		{ "16777215T", 16777215ull << 40 } };
+	static const char *const bad[] = { "", "G", "-1G", "1.5G", "1X", "1GG", " 1G", "16777216T",
+		"99999999999999999999" };
 	struct err e;
 	uint64_t v;
 

@@ -31,15 +31,16 @@ struct trace {
 	unsigned steps; /* lines that checked something */
 };
 
-#define trace_fail(tr, ...)                                              \
-	do {                                                             \
-		print_error("%s:%u: ", (tr)->path, (tr)->line);          \
-		print_error(__VA_ARGS__);                                \
-		print_error("\n");                                       \
-		fail();                                                  \
+#define trace_fail(tr, ...)                                                                        \
+	do {                                                                                       \
+		print_error("%s:%u: ", (tr)->path, (tr)->line);                                    \
+		print_error(__VA_ARGS__);                                                          \
+		print_error("\n");                                                                 \
+		fail();                                                                            \
 	} while (0)
 
-/* The value of " @key=" in @line, or @dflt. Durations ("3ms") are in ns; plain numbers have no unit. */
+/* The value of " @key=" in @line, or @dflt. Durations ("3ms") are in ns; plain numbers have no
+ * unit. */
 static uint64_t trace_value(struct trace *tr, const char *line, const char *key, uint64_t dflt)
 {
 	char want[32], text[64];
@@ -103,16 +104,15 @@ static void trace_event(struct trace *tr, char *line)
 	if (sscanf(line, "> %31s", name) != 1)
 		trace_fail(tr, "no event");
 	for (i = 0; i < (tr->is_source ? (int)SOURCE_EVENTS : (int)TARGET_EVENTS); i++) {
-		const char *known = tr->is_source ? source_event_name((enum source_event_type)i) :
-						    target_event_name((enum target_event_type)i);
+		const char *known = tr->is_source ? source_event_name((enum source_event_type)i)
+						  : target_event_name((enum target_event_type)i);
 
 		if (strcmp(known, name) == 0)
 			break;
 	}
 	if (tr->is_source && i < SOURCE_EVENTS)
-		source_step(&tr->s,
-			&(struct source_event){ (enum source_event_type)i, tr->now, a, b, c,
-				text ? -EIO : 0, text });
+		source_step(&tr->s, &(struct source_event){ (enum source_event_type)i, tr->now, a,
+					    b, c, text ? -EIO : 0, text });
 	else if (!tr->is_source && i < TARGET_EVENTS)
 		target_step(&tr->t, &(struct target_event){ (enum target_event_type)i, a, b, c,
 					    text ? -EIO : 0, text });
@@ -154,8 +154,8 @@ static void trace_nothing_left(struct trace *tr)
 
 static void trace_line(struct trace *tr, char *line)
 {
-	const char *state = tr->is_source ? source_state_name(tr->s.state) :
-					    target_state_name(tr->t.state);
+	const char *state =
+		tr->is_source ? source_state_name(tr->s.state) : target_state_name(tr->t.state);
 	const char *msg = tr->is_source ? tr->s.err.msg : tr->t.err.msg;
 	char got[64];
 

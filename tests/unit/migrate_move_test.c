@@ -19,7 +19,7 @@
 #include "tests/lib/fake_vm.h"
 #include "tests/lib/fake_xport.h"
 
-#define MEMORY	(64ull << 20)
+#define MEMORY  (64ull << 20)
 #define WORKSET 256
 
 /* Which end of the connection gets a fault, and which. */
@@ -31,8 +31,8 @@ struct fault {
 
 static struct fault fault; /* of the move under way; set before its threads start */
 
-static int fault_connect(struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns,
-	struct err *e)
+static int fault_connect(
+	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e)
 {
 	int r = fake_xport_ops.connect(out, addr, timeout_ns, e);
 
@@ -41,8 +41,8 @@ static int fault_connect(struct xport **out, const struct xport_addr *addr, uint
 	return r;
 }
 
-static int fault_accept(struct xport_listener *l, uint64_t timeout_ns, struct xport **out,
-	struct err *e)
+static int fault_accept(
+	struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e)
 {
 	int r = fake_xport_ops.accept(l, timeout_ns, out, e);
 
@@ -322,8 +322,8 @@ static void after_any_single_fault_one_machine_runs_the_guest(void **state)
 			}
 		}
 	}
-	print_message("faults: %u moved, %u stayed, %u in doubt\n", endings[0], endings[1],
-		endings[2]);
+	print_message(
+		"faults: %u moved, %u stayed, %u in doubt\n", endings[0], endings[1], endings[2]);
 	assert_true(endings[0] > 0 && endings[1] > 0);
 }
 

@@ -209,7 +209,7 @@ static void random_orders_lose_nothing(void **state)
 		} else if (n < 64 && random() % 2 && plan_next(&f->plan, is_zero, f, &run)) {
 			for (unsigned k = 0; k < n; k++) /* never twice in flight */
 				assert_true(run.page + run.pages <= flight[k].page ||
-					flight[k].page + flight[k].pages <= run.page);
+					    flight[k].page + flight[k].pages <= run.page);
 			bitmap_clear_range(owed, run.page, run.pages);
 			flight[n++] = run;
 		} else if (n) {
@@ -223,8 +223,7 @@ static void random_orders_lose_nothing(void **state)
 		plan_done(&f->plan, &flight[--n]);
 	assert_int_equal(bitmap_count(owed, PAGES), f->plan.todo_pages);
 	for (uint64_t p = 0; p < 512; p++)
-		assert_int_equal(bitmap_test(owed, p),
-			bitmap_test(f->plan.todo.region[0].bits, p));
+		assert_int_equal(bitmap_test(owed, p), bitmap_test(f->plan.todo.region[0].bits, p));
 	free(owed);
 }
 

@@ -23,8 +23,13 @@
 
 static void messages_survive_the_round_trip(void **state)
 {
-	struct wire_msg in = { .round = 3, .save_ns = 1, .load_ns = 2, .state_bytes = 4,
-		.clock_real_ns = 5, .clock_offset_ns = -6, .text = "reason" };
+	struct wire_msg in = { .round = 3,
+		.save_ns = 1,
+		.load_ns = 2,
+		.state_bytes = 4,
+		.clock_real_ns = 5,
+		.clock_offset_ns = -6,
+		.text = "reason" };
 	struct wire_msg out;
 	struct wbuf w;
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's console on this process's stdin: bytes go to the serial port, and on a terminal
+ * (raw, restored whatever ends the process but SIGKILL) Ctrl-A is the escape key.
+ * All calls belong to the main thread. One console per process.
+ * Next in the flow: guest_main.c.
+ */
+#ifndef WATARI_CMD_CONSOLE_H
+#define WATARI_CMD_CONSOLE_H
+
+#include <stddef.h>
+
+#include "hv/base/loop.h"
+
+struct console_ops {
+	void (*input)(void *arg, const void *data, size_t n); /* for the guest */
+	void (*quit)(void *arg);                              /* Ctrl-A x */
+	void (*pause)(void *arg);                             /* Ctrl-A p */
+	void *arg;
+};
+
+/* Opens it. A stdin that is at its end, or a terminal of which we are in the background, is left.
+ */
+int console_open(struct loop *l, const struct console_ops *ops, struct err *e);
+/* Gives the terminal back. Harmless without a console, and twice. */
+void console_close(void);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the main loop of a guest's process (see guest_main.h). Must never block in it.
+ * Invariant: the terminal and the name are given back on every way out.
+ * Next in the flow: hv/ctl/guest.c.
+ */
+#include "hv/cmd/guest_main.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "hv/base/log.h"
+#include "hv/base/size.h"
+#include "hv/cmd/cmd.h"
+#include "hv/cmd/console.h"
+#include "hv/cmd/transports.h"
+#include "hv/ctl/guest.h"
+
+struct guest_process {
+	struct guest_main_args *args;
+	struct loop *loop;
+	struct ctl_guest *guest;
+	const char *name;
+};
+
+int guest_signals(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd >= 0 ? fd : err_errno(e, "cannot watch for signals");
+}
+
+static void process_signal(void *arg, uint32_t events)
+{
+	struct guest_process *p = arg;
+	struct signalfd_siginfo si;
+
+	(void)events;
+	if (read(p->args->signal_fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	log_info("guest %s is ended by SIG%s", p->name, sigabbrev_np((int)si.ssi_signo));
+	loop_stop(p->loop, CMD_OK);
+}
+
+static void process_input(void *arg, const void *data, size_t n)
+{
+	struct guest_process *p = arg;
+
+	vm_serial_input(p->args->vm, data, n);
+}
+
+static void process_quit(void *arg)
+{
+	struct guest_process *p = arg;
+
+	log_info("guest %s is ended by Ctrl-A x", p->name);
+	loop_stop(p->loop, CMD_OK);
+}
+
+static void process_pause(void *arg)
+{
+	struct guest_process *p = arg;
+	struct vm_info info;
+	struct err e = { 0 };
+	bool pause;
+
+	vm_info(p->args->vm, &info);
+	pause = !(info.hold & VM_HOLD_USER);
+	if (ctl_guest_pause(p->guest, pause, NULL, &e) < 0)
+		log_warn("%s", e.msg);
+	else
+		log_info("guest %s %s", p->name, pause ? "is paused" : "goes on");
+}
+
+static void process_notify(struct guest_process *p, const char *byte)
+{
+	int fd = p->args->notify_fd;
+
+	if (fd < 0)
+		return;
+	if (byte && write(fd, byte, 1) < 0)
+		log_debug("nobody asks any more whether guest %s arrived", p->name);
+	close(fd);
+	p->args->notify_fd = -1;
+}
+
+static void process_arrived(void *arg, const struct mig_result *r)
+{
+	struct guest_process *p = arg;
+
+	(void)r; /* the source knows the figures; it prints them */
+	process_notify(p, "A");
+	printf("guest %s arrived\n", p->name);
+	fflush(stdout);
+}
+
+static void process_end(void *arg, enum ctl_end why, const struct ctl_addr *to,
+	const struct mig_result *r, const struct err *e)
+{
+	struct guest_process *p = arg;
+	char addr[CTL_ADDR_MAX], blackout[32];
+	int code = CMD_OK;
+
+	console_close();
+	switch (why) {
+	case CTL_END_SHUTDOWN: log_info("guest %s powered off", p->name); break;
+	case CTL_END_KILLED: log_info("guest %s is ended on request", p->name); break;
+	case CTL_END_MOVED:
+		printf("guest %s moved to %s, blackout %s\n", p->name, ctl_addr_format(to, addr),
+			duration_format(r->blackout.total_ns, blackout, sizeof(blackout)));
+		fflush(stdout);
+		break;
+	case CTL_END_CRASH:
+		fprintf(stderr, "watari: guest %s crashed: %s\n", p->name, e->msg);
+		code = CMD_FAIL;
+		break;
+	case CTL_END_LOST:
+		fprintf(stderr, "watari: guest %s did not arrive: %s\n", p->name, e->msg);
+		code = CMD_FAIL;
+		break;
+	}
+	loop_stop(p->loop, code);
+}
+
+static int process_console(struct guest_process *p, struct err *e)
+{
+	const struct console_ops ops = {
+		.input = process_input,
+		.quit = process_quit,
+		.pause = process_pause,
+		.arg = p,
+	};
+
+	if (strcmp(vm_config(p->args->vm)->serial, "stdio") != 0)
+		return 0;
+	return console_open(p->loop, &ops, e);
+}
+
+/* Control first, so that whoever sees the guest run can also reach it; then the guest. */
+static int process_start(struct guest_process *p, struct err *e)
+{
+	const struct ctl_guest_hooks hooks = {
+		.transport = transport_find,
+		.arrived = process_arrived,
+		.end = process_end,
+		.arg = p,
+	};
+	struct guest_main_args *a = p->args;
+	int rc;
+
+	p->loop = loop_new(e);
+	if (!p->loop)
+		return e->code;
+	rc = loop_add(p->loop, a->signal_fd, EPOLLIN, process_signal, p, e);
+	if (rc == 0)
+		rc = ctl_guest_new(&p->guest, p->loop, a->vm, a->claim, &hooks, e);
+	if (rc < 0)
+		return rc;
+	if (a->offer) {
+		rc = ctl_guest_arrive(p->guest, a->rdv_fd, a->listen_host, a->offer, e);
+		if (rc == 0)
+			a->rdv_fd = -1;
+		else
+			rdv_refuse_send(a->rdv_fd, e->msg);
+		return rc;
+	}
+	rc = process_console(p, e);
+	if (rc == 0 && a->paused)
+		rc = vm_hold(a->vm, VM_HOLD_USER, e);
+	if (rc == 0)
+		vm_release(a->vm, VM_HOLD_SETUP);
+	return rc;
+}
+
+int guest_main(struct guest_main_args *a)
+{
+	char name[VM_NAME_MAX];
+	struct guest_process p = { .args = a, .name = name };
+	struct err e = { 0 };
+	int rc;
+
+	snprintf(name, sizeof(name), "%s", vm_config(a->vm)->name);
+	rc = process_start(&p, &e);
+	if (rc < 0)
+		rc = cmd_fail(&e);
+	else
+		rc = loop_run(p.loop);
+	console_close();
+	ctl_claim_drop(a->claim);
+	process_notify(&p, NULL);
+	if (p.guest && ctl_guest_moving(p.guest)) {
+		/* a move's thread still uses the machine; the peer sees the end of this process */
+		fflush(stdout);
+		_exit(rc);
+	}
+	ctl_guest_free(p.guest);
+	vm_free(a->vm);
+	loop_free(p.loop);
+	close(a->signal_fd);
+	return rc;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watari incoming: what receive starts for each connection. Reads the offer, builds the machine it
+ * describes, lets the guest arrive, and lives on as the guest's process. Not for people.
+ * Must never trust the offer: everything in it is checked as a person's command line would be.
+ * Next in the flow: hv/migrate/rendezvous.c reads the offer, guest_main.c runs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hv/base/clock.h"
+#include "hv/base/log.h"
+#include "hv/base/size.h"
+#include "hv/cmd/cmd.h"
+#include "hv/cmd/guest_main.h"
+#include "hv/cmd/transports.h"
+#include "hv/ctl/addr.h"
+
+#define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
+
+struct incoming_args {
+	const char *fd, *notify_fd, *serial, *tracking;
+	bool overcommit;
+};
+
+enum {
+	INCOMING_FD = 256,
+	INCOMING_NOTIFY,
+	INCOMING_SERIAL,
+	INCOMING_TRACKING,
+	INCOMING_OVERCOMMIT
+};
+
+static const struct argp_option incoming_options[] = {
+	{ .name = "fd", .key = INCOMING_FD, .arg = "N", .doc = "The connected rendezvous" },
+	{ .name = "notify-fd", .key = INCOMING_NOTIFY, .arg = "N", .doc = "Told of the arrival" },
+	{ .name = "serial", .key = INCOMING_SERIAL, .arg = "SPEC", .doc = "As of receive" },
+	{ .name = "dirty-tracking",
+		.key = INCOMING_TRACKING,
+		.arg = "HOW",
+		.doc = "As of receive" },
+	{ .name = "overcommit", .key = INCOMING_OVERCOMMIT, .doc = "As of receive" },
+	{ 0 },
+};
+
+static error_t incoming_option(int key, char *arg, struct argp_state *state)
+{
+	struct incoming_args *a = state->input;
+
+	switch (key) {
+	case INCOMING_FD: a->fd = arg; break;
+	case INCOMING_NOTIFY: a->notify_fd = arg; break;
+	case INCOMING_SERIAL: a->serial = arg; break;
+	case INCOMING_TRACKING: a->tracking = arg; break;
+	case INCOMING_OVERCOMMIT: a->overcommit = true; break;
+	case ARGP_KEY_END:
+		if (!a->fd)
+			argp_error(state, "--fd is missing");
+		break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp incoming_argp = {
+	.options = incoming_options,
+	.parser = incoming_option,
+	.doc = "Started by 'watari receive' for each guest that arrives; not meant to be started by hand.",
+};
+
+/* The descriptor named by @text; it must be open. It will not be inherited any further. */
+static int incoming_fd(const char *text, int *fd, struct err *e)
+{
+	uint64_t n;
+	int rc = number_parse(text, "descriptor", 3, 1 << 20, &n, e);
+
+	if (rc < 0)
+		return rc;
+	if (fcntl((int)n, F_SETFD, FD_CLOEXEC) < 0)
+		return err_errno(e, "descriptor %s cannot be used", text);
+	*fd = (int)n;
+	return 0;
+}
+
+/* What the guest is here: its own definition, with what is this host's to say. */
+static int incoming_config(const struct incoming_args *a, const struct rdv_offer *offer,
+	struct vm_config *c, struct err *e)
+{
+	struct rbuf r = rbuf_of(offer->config, offer->config_len);
+	int rc = vm_config_decode(c, &r, e);
+
+	if (rc < 0)
+		return rc;
+	if (strcmp(c->name, offer->name) != 0)
+		return err_set(e, -EPROTO, "the offer names guest '%s', its definition '%s'",
+			offer->name, c->name);
+	if (a->serial)
+		rc = cmd_copy(c->serial, sizeof(c->serial), a->serial, "--serial", e);
+	else if (strcmp(c->serial, "stdio") == 0)
+		strcpy(c->serial, "none"); /* the terminal stayed behind */
+	if (rc == 0)
+		rc = cmd_tracking_parse(a->tracking, &c->tracking, e);
+	c->overcommit = a->overcommit;
+	if (rc == 0)
+		rc = vm_config_check(c, e);
+	if (rc == 0)
+		rc = gmem_check_size(c->memory, c->overcommit, e);
+	if (rc == 0 && access(c->kernel, R_OK) < 0)
+		log_warn("guest %s will not survive a reboot here: its kernel %s is not readable",
+			c->name, c->kernel);
+	return rc;
+}
+
+/* Where the source reached us is where its data can reach us too. */
+static int incoming_host(int fd, char *host, size_t size, struct err *e)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	int rc;
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return err_errno(e, "cannot tell this end's address");
+	rc = getnameinfo(
+		(struct sockaddr *)&sa, len, host, (socklen_t)size, NULL, 0, NI_NUMERICHOST);
+	if (rc)
+		return err_set(e, -EIO, "cannot tell this end's address: %s", gai_strerror(rc));
+	return 0;
+}
+
+/* All that may fail before the machine stands. The peer hears why. */
+static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
+	struct rdv_offer *offer, struct err *e)
+{
+	struct vm_config config;
+	int rc = rdv_offer_read(m->rdv_fd, offer, INCOMING_OFFER_NS, e);
+
+	if (rc < 0)
+		return rc; /* it has been answered already */
+	rc = transport_find(offer->transport, e) ? 0 : e->code;
+	if (rc == 0)
+		rc = incoming_config(a, offer, &config, e);
+	if (rc == 0)
+		rc = ctl_claim_take(m->claim, ctl_runtime_dir(), config.name, e);
+	if (rc == 0)
+		rc = vm_new(&m->vm, &config, e);
+	if (rc < 0) {
+		rdv_refuse_send(m->rdv_fd, e->msg);
+		err_wrap(e, "guest %s did not arrive", offer->name);
+	}
+	return rc;
+}
+
+int cmd_incoming(int argc, char **argv)
+{
+	struct incoming_args args = { .tracking = "auto" };
+	struct ctl_claim claim = CTL_CLAIM_NONE;
+	struct guest_main_args m = { .claim = &claim, .rdv_fd = -1, .notify_fd = -1 };
+	struct rdv_offer *offer = calloc(1, sizeof(*offer)); /* too large for a stack */
+	char host[CTL_HOST_MAX];
+	struct err e = { 0 };
+	int rc;
+
+	cmd_parse(&incoming_argp, argc, argv, &args);
+	rc = offer ? incoming_fd(args.fd, &m.rdv_fd, &e)
+		   : err_set(&e, -ENOMEM, "no memory for an offer");
+	if (rc == 0 && args.notify_fd)
+		rc = incoming_fd(args.notify_fd, &m.notify_fd, &e);
+	if (rc == 0)
+		rc = incoming_host(m.rdv_fd, host, sizeof(host), &e);
+	if (rc == 0)
+		rc = m.signal_fd = guest_signals(&e);
+	if (rc >= 0)
+		rc = incoming_build(&args, &m, offer, &e);
+	if (rc < 0) {
+		ctl_claim_drop(&claim);
+		rc = cmd_fail(&e);
+	} else {
+		m.offer = offer;
+		m.listen_host = host;
+		rc = guest_main(&m);
+	}
+	free(offer);
+	return rc;
+}

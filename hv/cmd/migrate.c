@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watari migrate: asks a guest's process to move and shows how it goes. The move itself happens
+ * over there; the end of this command gives it up.
+ * Next in the flow: hv/ctl/guest.c, hv/ctl/migrate.c.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "hv/base/clock.h"
+#include "hv/base/size.h"
+#include "hv/cmd/ask.h"
+#include "hv/cmd/cmd.h"
+#include "hv/cmd/transports.h"
+#include "hv/ctl/addr.h"
+#include "hv/ctl/client.h"
+
+#define MIGRATE_LINE_NS NSEC_PER_SEC /* between plain progress lines */
+
+struct migrate_args {
+	const char *name, *to, *transport, *limit, *streams, *on_stall;
+	bool json, verbose;
+};
+
+enum { MIGRATE_TRANSPORT = 256, MIGRATE_LIMIT, MIGRATE_STREAMS, MIGRATE_STALL };
+
+static const struct argp_option migrate_options[] = {
+	{ .name = "to", .key = 't', .arg = "ADDR:PORT", .doc = "Where 'watari receive' listens" },
+	{ .name = "transport",
+		.key = MIGRATE_TRANSPORT,
+		.arg = "NAME",
+		.doc = "How the data travels (default tcp)" },
+	{ .name = "downtime-limit",
+		.key = MIGRATE_LIMIT,
+		.arg = "TIME",
+		.doc = "Freeze the guest when the predicted blackout fits (default 10ms)" },
+	{ .name = "streams",
+		.key = MIGRATE_STREAMS,
+		.arg = "N",
+		.doc = "Data connections, 1 to 16 (default 1)" },
+	{ .name = "on-stall",
+		.key = MIGRATE_STALL,
+		.arg = "abort|freeze",
+		.doc = "What to do when the guest writes faster than it can be sent: give up (default), "
+		       "or freeze it all the same" },
+	{ .name = "verbose", .key = 'v', .doc = "Tell the steps of the blackout" },
+	{ .name = "json",
+		.key = 'j',
+		.doc = "Print the result as one JSON object, and no progress" },
+	{ 0 },
+};
+
+static error_t migrate_option(int key, char *arg, struct argp_state *state)
+{
+	struct migrate_args *a = state->input;
+
+	switch (key) {
+	case 't': a->to = arg; break;
+	case MIGRATE_TRANSPORT: a->transport = arg; break;
+	case MIGRATE_LIMIT: a->limit = arg; break;
+	case MIGRATE_STREAMS: a->streams = arg; break;
+	case MIGRATE_STALL: a->on_stall = arg; break;
+	case 'v': a->verbose = true; break;
+	case 'j': a->json = true; break;
+	case ARGP_KEY_ARG:
+		if (a->name)
+			argp_error(state, "one guest at a time: what is '%s'?", arg);
+		a->name = arg;
+		break;
+	case ARGP_KEY_END:
+		if (!a->name || !a->to)
+			argp_error(state, "%s is missing", a->name ? "--to" : "NAME");
+		break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp migrate_argp = {
+	.options = migrate_options,
+	.parser = migrate_option,
+	.args_doc = "NAME",
+	.doc = "Move guest NAME, while it runs, to the host where 'watari receive' listens on "
+	       "ADDR:PORT. Ctrl-C gives the move up; the guest then goes on here.",
+};
+
+/* The request, with every value checked here, so that the error is about what was typed. */
+static int migrate_request(const struct migrate_args *a, json_t **out, struct err *e)
+{
+	uint64_t limit, streams;
+	struct ctl_addr to;
+	int rc;
+
+	if ((rc = ctl_addr_parse(a->to, NULL, 1, &to, e)) < 0 ||
+		(rc = duration_parse(a->limit, &limit, e)) < 0 ||
+		(rc = number_parse(a->streams, "streams", 1, 16, &streams, e)) < 0)
+		return rc;
+	if (limit == 0 || limit > 60 * NSEC_PER_SEC)
+		return err_set(
+			e, -EINVAL, "downtime limit '%s' is not between 1ns and 60s", a->limit);
+	if (strcmp(a->on_stall, "abort") != 0 && strcmp(a->on_stall, "freeze") != 0)
+		return err_set(e, -EINVAL, "on-stall '%s' is none of abort, freeze", a->on_stall);
+	if (!transport_find(a->transport, e))
+		return e->code;
+	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I}", "op", "migrate", "to", a->to, "transport",
+		a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall", a->on_stall,
+		"streams", (json_int_t)streams);
+	return *out ? 0 : err_set(e, -EINVAL, "an argument is not UTF-8 text");
+}
+
+/* ---- showing --------------------------------------------------------------------------------- */
+
+struct migrate_show {
+	bool terminal, open; /* a line is on the terminal that is to be redrawn */
+	uint64_t last_ns;
+};
+
+static void migrate_progress(struct migrate_show *s, const struct mig_progress *p)
+{
+	char sent[32], rate[32], left[32], eta[32] = "-";
+	uint64_t now = clock_mono_ns();
+
+	if (!s->terminal && (p->phase == MIG_PHASE_INIT || now - s->last_ns < MIGRATE_LINE_NS))
+		return;
+	s->last_ns = now;
+	if (p->eta_ns)
+		duration_format(p->eta_ns, eta, sizeof(eta));
+	printf("%s%-6s  round %-3u  sent %10s  %10s/s  left %10s  ETA %8s%s",
+		s->terminal ? "\r" : "", mig_phase_name(p->phase), p->round,
+		size_format(p->sent_bytes, sent, sizeof(sent)),
+		size_format(p->goodput, rate, sizeof(rate)),
+		size_format(p->residual_bytes, left, sizeof(left)), eta,
+		s->terminal ? "\033[K" : "\n");
+	fflush(stdout);
+	s->open = s->terminal;
+}
+
+static void migrate_show_end(struct migrate_show *s)
+{
+	if (s->open)
+		printf("\r\033[K");
+	fflush(stdout);
+	s->open = false;
+}
+
+static void migrate_steps(const struct mig_blackout *b)
+{
+	const struct {
+		const char *what;
+		uint64_t ns;
+	} steps[] = {
+		{ "stop the CPUs", b->stop_ns },
+		{ "find the last pages", b->harvest_ns },
+		{ "post the last pages", b->residual_ns },
+		{ "save the state", b->save_ns },
+		{ "send it, loaded there", b->send_ns },
+		{ "  of that, load", b->load_ns },
+		{ "commit and start", b->start_ns },
+	};
+	char t[32];
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		printf("  %-22s %10s\n", steps[i].what, duration_format(steps[i].ns, t, sizeof(t)));
+}
+
+static void migrate_tell(const struct migrate_args *a, const struct mig_result *r)
+{
+	char total[32], sent[32], rate[32], blackout[32];
+
+	printf("guest %s moved to %s in %s: %u round%s, %s sent at %s/s, blackout %s\n", a->name,
+		a->to, duration_format(r->total_ns, total, sizeof(total)), r->rounds,
+		r->rounds == 1 ? "" : "s", size_format(r->sent_bytes, sent, sizeof(sent)),
+		size_format(r->goodput, rate, sizeof(rate)),
+		duration_format(r->blackout.total_ns, blackout, sizeof(blackout)));
+	if (a->verbose)
+		migrate_steps(&r->blackout);
+}
+
+static int migrate_finish(const struct migrate_args *a, const json_t *answer, struct err *e)
+{
+	json_t *result = json_object_get(answer, "result");
+	struct mig_result r;
+	int rc = ctl_answer_check(answer, e);
+
+	if (rc == 0)
+		rc = ctl_result_read(result, &r, e);
+	if (rc < 0)
+		return rc;
+	if (a->json) {
+		json_object_set_new(result, "name", json_string(a->name));
+		json_object_set_new(result, "to", json_string(a->to));
+		json_object_set_new(result, "transport", json_string(a->transport));
+		ask_print_json(result);
+	} else {
+		migrate_tell(a, &r);
+	}
+	return 0;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+/* One line of the guest: 1 it was the answer, 0 it was not, negative errno. */
+static int migrate_line(
+	const struct migrate_args *a, struct migrate_show *show, const json_t *line, struct err *e)
+{
+	const char *event = json_string_value(json_object_get(line, "event"));
+	struct mig_progress p;
+	int rc;
+
+	if (event) {
+		if (!a->json && strcmp(event, "progress") == 0 &&
+			ctl_progress_read(line, &p, NULL) == 0)
+			migrate_progress(show, &p);
+		return 0;
+	}
+	migrate_show_end(show);
+	rc = migrate_finish(a, line, e);
+	return rc < 0 ? rc : 1;
+}
+
+/* Reads until the answer. Ctrl-C gives up politely and still waits for how it ended. */
+static int migrate_wait(
+	const struct migrate_args *a, struct ctl_client *c, int signal_fd, struct err *e)
+{
+	struct migrate_show show = { .terminal = isatty(STDOUT_FILENO),
+		.last_ns = clock_mono_ns() };
+	bool gave_up = false;
+	int rc = 0;
+
+	while (rc == 0) {
+		struct pollfd p[2] = { { .fd = ctl_client_fd(c), .events = POLLIN },
+			{ .fd = signal_fd, .events = POLLIN } };
+		struct signalfd_siginfo si;
+		json_t *line = NULL;
+
+		rc = ctl_client_recv(c, &line, 0, e);
+		if (rc == 1) {
+			rc = migrate_line(a, &show, line, e);
+			json_decref(line);
+			continue;
+		}
+		if (rc == 0)
+			poll(p, 2, -1);
+		if (read(signal_fd, &si, sizeof(si)) != sizeof(si))
+			continue;
+		if (gave_up) {
+			rc = err_set(e, -EINTR, "left without waiting for the end of the move");
+			break;
+		}
+		gave_up = true;
+		ctl_client_give_up(c);
+	}
+	migrate_show_end(&show);
+	if (rc < 0 && rc != -EINTR && gave_up)
+		err_wrap(e, "the move of guest %s was given up", a->name);
+	else if (rc < 0)
+		err_wrap(e, "guest %s did not move", a->name);
+	return rc;
+}
+
+int cmd_migrate(int argc, char **argv)
+{
+	struct migrate_args args = {
+		.transport = "tcp", .limit = "10ms", .streams = "1", .on_stall = "abort"
+	};
+	struct ctl_client *c = NULL;
+	json_t *request = NULL;
+	struct err e = { 0 };
+	sigset_t set;
+	int fd, rc;
+
+	cmd_parse(&migrate_argp, argc, argv, &args);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	rc = fd < 0 ? err_errno(&e, "cannot watch for signals")
+		    : migrate_request(&args, &request, &e);
+	if (rc == 0)
+		rc = ctl_client_open(&c, NULL, args.name, &e);
+	if (rc == 0)
+		rc = ctl_client_send(c, request, &e);
+	if (rc == 0)
+		rc = migrate_wait(&args, c, fd, &e);
+	json_decref(request);
+	ctl_client_close(c);
+	if (fd >= 0)
+		close(fd);
+	return rc < 0 ? cmd_fail(&e) : CMD_OK;
+}

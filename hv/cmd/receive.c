@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watari receive: listens, and starts `watari incoming` for every connection. Must never read from
+ * a peer what it would act on: the child does, so nothing a peer sends can stall or crash this.
+ * Invariant: at most RECEIVE_MAX guests are on their way in; one that has arrived does not count.
+ * Next in the flow: incoming.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hv/base/log.h"
+#include "hv/base/loop.h"
+#include "hv/cmd/cmd.h"
+#include "hv/cmd/listen.h"
+#include "hv/migrate/rendezvous.h"
+
+#define RECEIVE_MAX 16 /* guests on their way in, and refused peers that have not hung up */
+
+struct receive_args {
+	const char *listen, *serial, *tracking;
+	bool trust, once, overcommit;
+};
+
+struct receive;
+struct receive_slot {
+	struct receive *r;
+	int fd; /* -1: free. A pipe from the child, or a refused peer's socket */
+};
+
+struct receive {
+	const struct receive_args *args;
+	struct loop *loop;
+	int fd, signal_fd;
+	struct receive_slot coming[RECEIVE_MAX];
+	struct receive_slot refused[RECEIVE_MAX];
+};
+
+enum { RECEIVE_TRUST = 256, RECEIVE_ONCE, RECEIVE_SERIAL, RECEIVE_TRACKING, RECEIVE_OVERCOMMIT };
+
+static const struct argp_option receive_options[] = {
+	{ .name = "listen",
+		.key = 'l',
+		.arg = "ADDR:PORT",
+		.doc = "Where guests arrive; without ADDR: 127.0.0.1; port 0: any" },
+	{ .name = "trust-network",
+		.key = RECEIVE_TRUST,
+		.doc = "Allow an address others can reach, although peers are not authenticated" },
+	{ .name = "serial",
+		.key = RECEIVE_SERIAL,
+		.arg = "stdio|file:PATH|none",
+		.doc = "Where the serial port of arriving guests leads (default: as before the move, "
+		       "but none instead of stdio)" },
+	{ .name = "once",
+		.key = RECEIVE_ONCE,
+		.doc = "End after one connection, with 0 if its guest arrived" },
+	{ .name = "dirty-tracking",
+		.key = RECEIVE_TRACKING,
+		.arg = "auto|ring|log",
+		.doc = "How a later move finds pages the guest wrote (default auto)" },
+	{ .name = "overcommit",
+		.key = RECEIVE_OVERCOMMIT,
+		.doc = "Do not refuse a guest larger than the memory that is free" },
+	{ 0 },
+};
+
+static error_t receive_option(int key, char *arg, struct argp_state *state)
+{
+	struct receive_args *a = state->input;
+
+	switch (key) {
+	case 'l': a->listen = arg; break;
+	case RECEIVE_TRUST: a->trust = true; break;
+	case RECEIVE_SERIAL: a->serial = arg; break;
+	case RECEIVE_ONCE: a->once = true; break;
+	case RECEIVE_TRACKING: a->tracking = arg; break;
+	case RECEIVE_OVERCOMMIT: a->overcommit = true; break;
+	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
+	case ARGP_KEY_END:
+		if (!a->listen)
+			argp_error(state, "--listen is missing");
+		break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp receive_argp = {
+	.options = receive_options,
+	.parser = receive_option,
+	.doc = "Wait for guests that move to this host. Each one gets a process of its own, which "
+	       "goes on as a guest of this host when this command ends.",
+};
+
+static void receive_slot_free(struct receive_slot *s)
+{
+	loop_del(s->r->loop, s->fd);
+	close(s->fd);
+	s->fd = -1;
+}
+
+static struct receive_slot *receive_slot(struct receive_slot *slots)
+{
+	for (int i = 0; i < RECEIVE_MAX; i++) {
+		if (slots[i].fd < 0)
+			return &slots[i];
+	}
+	return NULL;
+}
+
+/* The child said "A", arrived, or its pipe closed without a word. */
+static void receive_news(void *arg, uint32_t events)
+{
+	struct receive_slot *s = arg;
+	struct receive *r = s->r;
+	char byte;
+	bool arrived = read(s->fd, &byte, 1) == 1;
+
+	(void)events;
+	receive_slot_free(s);
+	if (r->args->once)
+		loop_stop(r->loop, arrived ? CMD_OK : CMD_FAIL);
+}
+
+/* ---- refusing -------------------------------------------------------------------------------- */
+
+/* What a refused peer still sends is thrown away: closing before it is read could lose our words.
+ */
+static void receive_refused_gone(void *arg, uint32_t events)
+{
+	struct receive_slot *s = arg;
+	char waste[4096];
+
+	(void)events;
+	if (recv(s->fd, waste, sizeof(waste), MSG_DONTWAIT) < 0 && errno == EAGAIN)
+		return;
+	receive_slot_free(s); /* it has spoken, so our words are on their way before the close */
+}
+
+static void receive_refuse(struct receive *r, int fd)
+{
+	struct receive_slot *s = receive_slot(r->refused);
+
+	rdv_refuse_send(fd, "too many guests are arriving here at once; try again");
+	if (!s || loop_add(r->loop, fd, EPOLLIN, receive_refused_gone, s, NULL) < 0) {
+		/* all are taken by peers that keep still: the first of them has had its time */
+		close(fd);
+		if (!s)
+			receive_slot_free(&r->refused[0]);
+		return;
+	}
+	s->fd = fd;
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+/* In the child. Only what is safe after fork(); never returns. */
+static void receive_exec(const struct receive *r, int fd, int notify)
+{
+	char fd_text[16], notify_text[16];
+	char *argv[16] = { "watari", "incoming", "--fd", fd_text, "--notify-fd", notify_text };
+	int n = 6, null = open("/dev/null", O_RDONLY);
+	sigset_t none;
+
+	snprintf(fd_text, sizeof(fd_text), "%d", fd);
+	snprintf(notify_text, sizeof(notify_text), "%d", notify);
+	if (r->args->serial) {
+		argv[n++] = "--serial";
+		argv[n++] = (char *)(uintptr_t)r->args->serial; /* execv() takes it as it is */
+	}
+	argv[n++] = "--dirty-tracking";
+	argv[n++] = (char *)(uintptr_t)r->args->tracking;
+	if (r->args->overcommit)
+		argv[n++] = "--overcommit";
+	setsid(); /* Ctrl-C at the receiver's terminal is not meant for its guests */
+	dup2(null, STDIN_FILENO);
+	fcntl(fd, F_SETFD, 0);
+	fcntl(notify, F_SETFD, 0);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execv("/proc/self/exe", argv);
+	_exit(127);
+}
+
+static int receive_start(struct receive *r, int fd, struct receive_slot *s, struct err *e)
+{
+	int pipe_fd[2];
+	pid_t pid;
+
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+		return err_errno(e, "cannot make a pipe for an arriving guest");
+	if (loop_add(r->loop, pipe_fd[0], EPOLLIN, receive_news, s, e) < 0) {
+		close(pipe_fd[0]);
+		close(pipe_fd[1]);
+		return e->code;
+	}
+	s->fd = pipe_fd[0];
+	pid = fork();
+	if (pid == 0)
+		receive_exec(r, fd, pipe_fd[1]);
+	if (pid < 0) {
+		err_errno(e, "cannot start a process for an arriving guest");
+		receive_slot_free(s);
+	}
+	close(pipe_fd[1]);
+	return pid < 0 ? e->code : 0;
+}
+
+static void receive_accept(void *arg, uint32_t events)
+{
+	struct receive *r = arg;
+	struct receive_slot *s = receive_slot(r->coming);
+	struct err e = { 0 };
+	int fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	if (!s) {
+		receive_refuse(r, fd);
+		return;
+	}
+	if (receive_start(r, fd, s, &e) < 0) {
+		log_error("%s", e.msg);
+		rdv_refuse_send(fd, e.msg);
+	} else if (r->args->once) {
+		loop_del(r->loop, r->fd);
+	}
+	close(fd);
+}
+
+static void receive_signal(void *arg, uint32_t events)
+{
+	struct receive *r = arg;
+	struct signalfd_siginfo si;
+
+	(void)events;
+	if (read(r->signal_fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	if (si.ssi_signo != SIGCHLD)
+		loop_stop(r->loop, CMD_OK); /* guests that have arrived live on */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+static int receive_signals(struct receive *r, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (r->signal_fd < 0)
+		return err_errno(e, "cannot watch for signals");
+	return loop_add(r->loop, r->signal_fd, EPOLLIN, receive_signal, r, e);
+}
+
+/* What would fail for every guest is said at once. */
+static int receive_check(const struct receive_args *a, struct err *e)
+{
+	struct vm_config c = { .name = "any",
+		.cpus = 1,
+		.memory = GMEM_SIZE_MIN,
+		.kernel = "/any",
+		.serial = "none" };
+	int rc = cmd_tracking_parse(a->tracking, &c.tracking, e);
+
+	if (rc == 0 && a->serial)
+		rc = cmd_copy(c.serial, sizeof(c.serial), a->serial, "--serial", e);
+	if (rc == 0)
+		rc = vm_config_check(&c, e);
+	return rc;
+}
+
+int cmd_receive(int argc, char **argv)
+{
+	struct receive_args args = { .tracking = "auto" };
+	struct receive r = { .args = &args, .fd = -1 };
+	char text[CTL_ADDR_MAX];
+	struct err e = { 0 };
+	int rc;
+
+	for (int i = 0; i < RECEIVE_MAX; i++) {
+		r.coming[i] = (struct receive_slot){ .r = &r, .fd = -1 };
+		r.refused[i] = (struct receive_slot){ .r = &r, .fd = -1 };
+	}
+	cmd_parse(&receive_argp, argc, argv, &args);
+	if (receive_check(&args, &e) < 0)
+		return cmd_fail(&e);
+	r.fd = listen_open(args.listen, args.trust, text, &e);
+	r.loop = r.fd >= 0 ? loop_new(&e) : NULL;
+	if (!r.loop || receive_signals(&r, &e) < 0 ||
+		loop_add(r.loop, r.fd, EPOLLIN, receive_accept, &r, &e) < 0) {
+		rc = cmd_fail(&e);
+		goto out;
+	}
+	printf("listening on %s\n", text);
+	fflush(stdout);
+	rc = loop_run(r.loop);
+out:
+	loop_free(r.loop); /* the descriptors end with the process */
+	return rc;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* watari status: all that a guest's process says of it. Next in the flow: hv/ctl/guest.c. */
+#include <stdio.h>
+
+#include "hv/base/size.h"
+#include "hv/cmd/ask.h"
+
+/* How a number is to be shown. */
+enum status_form { STATUS_TEXT, STATUS_COUNT, STATUS_BYTES, STATUS_TIME };
+
+static const struct {
+	const char *key, *label;
+	enum status_form form;
+} status_lines[] = {
+	{ "name", "name", STATUS_TEXT },
+	{ "state", "state", STATUS_TEXT },
+	{ "reason", "reason", STATUS_TEXT },
+	{ "pid", "pid", STATUS_COUNT },
+	{ "cpus", "cpus", STATUS_COUNT },
+	{ "memory_bytes", "memory", STATUS_BYTES },
+	{ "allocated_bytes", "allocated", STATUS_BYTES },
+	{ "tracking", "dirty tracking", STATUS_TEXT },
+	{ "uptime_ns", "uptime here", STATUS_TIME },
+	{ "serial", "serial", STATUS_TEXT },
+	{ "kernel", "kernel", STATUS_TEXT },
+};
+
+static void status_line(const char *label, const json_t *v, enum status_form form)
+{
+	uint64_t n = (uint64_t)json_integer_value(v);
+	char buf[32];
+
+	printf("%-16s", label);
+	switch (form) {
+	case STATUS_TEXT: printf("%s\n", json_string_value(v)); break;
+	case STATUS_COUNT: printf("%llu\n", (unsigned long long)n); break;
+	case STATUS_BYTES: printf("%s\n", size_format(n, buf, sizeof(buf))); break;
+	case STATUS_TIME: printf("%s\n", duration_format(n, buf, sizeof(buf))); break;
+	}
+}
+
+static void status_tell(const char *name, const json_t *answer)
+{
+	const json_t *move = json_object_get(answer, "migration");
+
+	(void)name;
+	for (size_t i = 0; i < sizeof(status_lines) / sizeof(status_lines[0]); i++) {
+		const json_t *v = json_object_get(answer, status_lines[i].key);
+		bool text = status_lines[i].form == STATUS_TEXT;
+
+		if (v && (text ? json_is_string(v) : json_is_integer(v)))
+			status_line(status_lines[i].label, v, status_lines[i].form);
+	}
+	if (json_is_string(json_object_get(move, "to")))
+		status_line("moving to", json_object_get(move, "to"), STATUS_TEXT);
+}
+
+int cmd_status(int argc, char **argv)
+{
+	static const struct ask a = {
+		.op = "status",
+		.doc = "Tell how guest NAME is: running, paused, migrating, incoming, stopped or "
+		       "in-doubt; its process, size, and how its dirty pages are found.",
+		.tell = status_tell,
+	};
+
+	return ask_run(&a, argc, argv);
+}

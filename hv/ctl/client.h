@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The asking side of the control socket: connect to a guest by name, send a request, read lines.
+ * Every wait has an end. One client belongs to one thread.
+ * Next in the flow: hv/cmd/ask.c, hv/cmd/migrate.c, bench/.
+ */
+#ifndef WATARI_CTL_CLIENT_H
+#define WATARI_CTL_CLIENT_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "hv/base/err.h"
+#include "hv/ctl/proto.h"
+
+#define CTL_ANSWER_MS 4000 /* how long a guest may take to answer anything but a move */
+
+struct ctl_client;
+
+/*
+ * Connects to guest @name in @dir (NULL: ctl_runtime_dir()). -ENOENT: no such guest;
+ * -ECONNREFUSED: its process is dead; both with a sentence.
+ */
+int ctl_client_open(struct ctl_client **out, const char *dir, const char *name, struct err *e);
+void ctl_client_close(struct ctl_client *c); /* NULL is fine; ends a move that is not committed */
+
+/* For poll(): readable when ctl_client_recv() with a timeout of 0 may have something. */
+int ctl_client_fd(const struct ctl_client *c);
+
+/* Sends one request; @request stays the caller's. */
+int ctl_client_send(struct ctl_client *c, const json_t *request, struct err *e);
+/*
+ * The next line, waiting up to @timeout_ms. 1: *@out is a new reference; 0: nothing came in time;
+ * -ECONNRESET when the guest's process ended, -EPROTO when it speaks no JSON.
+ */
+int ctl_client_recv(struct ctl_client *c, json_t **out, int timeout_ms, struct err *e);
+/* Tells the guest that nobody waits any more (a move is given up), and keeps reading possible. */
+void ctl_client_give_up(struct ctl_client *c);
+
+/*
+ * One question, one answer: {"op":@op} to guest @name. 0: *@answer (a new reference) says ok;
+ * otherwise the error, which may be the guest's own words. @answer may be NULL.
+ */
+int ctl_ask(const char *dir, const char *name, const char *op, json_t **answer, struct err *e);
+
+/*
+ * The names of the guests that live in @dir (NULL: as above), sorted; sockets whose process is
+ * dead are removed. A directory that is not there has no guests. @names is a malloc'ed array of
+ * malloc'ed strings.
+ */
+int ctl_list(const char *dir, char ***names, size_t *n, struct err *e);
+void ctl_list_free(char **names, size_t n);
+
+#endif

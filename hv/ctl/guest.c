@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the requests a guest understands: the table messages[] (docs/control-socket.md). Must never
+ * wait: what takes time is a move on its own thread (migrate.c).
+ * Invariant: once `over` or `in_doubt` is set, nothing makes the vCPUs run here again.
+ * Next in the flow: migrate.c.
+ */
+#include "hv/ctl/guest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hv/base/clock.h"
+#include "hv/ctl/migrate.h"
+#include "hv/ctl/proto.h"
+#include "hv/ctl/server.h"
+
+#define GUEST_DRAIN_MS 1000 /* how long a reader may take to fetch the last answer */
+
+/* A request that came when the guest ran here but its arrival was not over; conn NULL: free. */
+struct guest_wait {
+	struct ctl_conn *conn;
+	json_t *request;
+};
+
+struct ctl_guest {
+	struct loop *loop;
+	struct vm *vm;
+	struct ctl_claim *claim;
+	struct ctl_server *server;
+	struct ctl_guest_hooks hooks;
+	uint64_t since_ns; /* when it began to live here */
+	struct ctl_move *move;
+	bool arriving;          /* `move` is an arrival */
+	struct ctl_conn *asker; /* who waits for the move; NULL: nobody any more */
+	struct guest_wait waiting[CTL_CLIENTS_MAX];
+	enum vm_event event; /* of the guest, kept until the move is over */
+	bool over;
+	char in_doubt[ERR_MSG_MAX]; /* "" or what happened */
+};
+
+static void guest_end(struct ctl_guest *g, enum ctl_end why, const struct ctl_addr *to,
+	const struct mig_result *r, const struct err *e)
+{
+	if (g->over)
+		return;
+	g->over = true;
+	ctl_server_drain(g->server, GUEST_DRAIN_MS);
+	g->hooks.end(g->hooks.arg, why, to, r, e);
+}
+
+static const char *guest_state(const struct ctl_guest *g, const struct vm_info *info)
+{
+	if (g->in_doubt[0])
+		return "in-doubt";
+	if (g->move && !g->arriving)
+		return "migrating";
+	if (g->move && !ctl_move_landed(g->move))
+		return "incoming";
+	if (info->hold & VM_HOLD_STOPPED)
+		return "stopped";
+	return info->hold ? "paused" : "running";
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static void guest_status_move(struct ctl_guest *g, json_t *j)
+{
+	char text[CTL_ADDR_MAX];
+	struct mig_progress p;
+	struct ctl_addr to;
+	json_t *m;
+
+	ctl_move_look(g->move, &to, &p);
+	m = ctl_progress_json(&p);
+	json_object_del(m, "event");
+	json_object_set_new(m, "to", json_string(ctl_addr_format(&to, text)));
+	json_object_set_new(j, "migration", m);
+}
+
+static void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	const struct vm_config *cfg = vm_config(g->vm);
+	struct vm_info info;
+	struct stat st = { 0 };
+	json_t *j;
+
+	(void)request;
+	vm_info(g->vm, &info);
+	fstat(vm_mem(g->vm)->fd, &st); /* a memfd: cannot fail */
+	j = json_pack("{s:b,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:I,s:s,s:s}", "ok", 1, "name", cfg->name,
+		"state", guest_state(g, &info), "pid", (int)getpid(), "cpus", (int)cfg->cpus,
+		"memory_bytes", (json_int_t)cfg->memory, "allocated_bytes",
+		(json_int_t)st.st_blocks * 512, "tracking", info.tracking, "uptime_ns",
+		(json_int_t)(clock_mono_ns() - g->since_ns), "serial", cfg->serial, "kernel",
+		cfg->kernel);
+	if (j && g->move && !g->arriving)
+		guest_status_move(g, j);
+	if (g->in_doubt[0])
+		json_object_set_new(j, "reason", json_string(g->in_doubt));
+	else if (info.reason[0])
+		json_object_set_new(j, "reason", json_string(info.reason));
+	ctl_conn_answer(c, j);
+}
+
+int ctl_guest_pause(struct ctl_guest *g, bool pause, bool *changed, struct err *e)
+{
+	struct vm_info info;
+	int rc = 0;
+
+	if (g->in_doubt[0])
+		return err_set(e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
+	if (g->arriving)
+		return err_set(e, -EBUSY, "the guest is still arriving");
+	if (g->move)
+		rc = ctl_move_lock(g->move, e);
+	if (rc < 0)
+		return rc;
+	vm_info(g->vm, &info);
+	if (changed)
+		*changed = pause != !!(info.hold & VM_HOLD_USER);
+	if (pause)
+		rc = vm_hold(g->vm, VM_HOLD_USER, e);
+	else
+		vm_release(g->vm, VM_HOLD_USER);
+	if (g->move)
+		ctl_move_unlock(g->move);
+	return rc;
+}
+
+static void guest_pause_op(struct ctl_guest *g, struct ctl_conn *c, bool pause)
+{
+	struct vm_info info;
+	struct err e = { 0 };
+	bool changed;
+
+	if (ctl_guest_pause(g, pause, &changed, &e) < 0) {
+		ctl_conn_refuse(c, &e);
+		return;
+	}
+	vm_info(g->vm, &info);
+	ctl_conn_answer(c, json_pack("{s:b,s:s,s:b}", "ok", 1, "state", guest_state(g, &info),
+				   "changed", changed));
+}
+
+static void op_pause(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	(void)request;
+	guest_pause_op(g, c, true);
+}
+
+static void op_resume(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	(void)request;
+	guest_pause_op(g, c, false);
+}
+
+static void op_kill(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	(void)request;
+	ctl_claim_drop(g->claim); /* whoever has the answer may use the name again */
+	ctl_server_close_door(g->server);
+	ctl_conn_answer(c, ctl_ok());
+	guest_end(g, CTL_END_KILLED, NULL, NULL, NULL);
+}
+
+static void op_memory(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	const struct gmem *mem = vm_mem(g->vm);
+	json_t *regions = json_array();
+
+	(void)request;
+	for (uint32_t i = 0; i < mem->nregions; i++) {
+		const struct gmem_region *r = &mem->regions[i];
+
+		json_array_append_new(
+			regions, json_pack("{s:I,s:I,s:i,s:I}", "gpa", (json_int_t)r->gpa, "size",
+					 (json_int_t)r->size, "fd", mem->fd, "fd_offset",
+					 (json_int_t)r->fd_offset));
+	}
+	ctl_conn_answer(
+		c, json_pack("{s:b,s:i,s:o}", "ok", 1, "pid", (int)getpid(), "regions", regions));
+}
+
+/* ---- moving ---------------------------------------------------------------------------------- */
+
+static void guest_act(struct ctl_guest *g)
+{
+	enum vm_event event = g->event;
+	struct vm_info info;
+	struct err e = { 0 };
+
+	g->event = VM_EVENT_NONE;
+	if (event == VM_EVENT_SHUTDOWN) {
+		guest_end(g, CTL_END_SHUTDOWN, NULL, NULL, NULL);
+	} else if (event == VM_EVENT_CRASH) {
+		vm_info(g->vm, &info);
+		err_set(&e, -EIO, "%s", info.reason);
+		guest_end(g, CTL_END_CRASH, NULL, NULL, &e);
+	} else if (event == VM_EVENT_RESET && vm_reset(g->vm, &e) < 0) {
+		err_wrap(&e, "the guest cannot be rebooted");
+		guest_end(g, CTL_END_CRASH, NULL, NULL, &e);
+	}
+}
+
+static void guest_vm_event(void *arg, uint32_t events)
+{
+	struct ctl_guest *g = arg;
+	enum vm_event event = vm_take_event(g->vm);
+
+	(void)events;
+	if (event == VM_EVENT_NONE || g->over)
+		return;
+	g->event = event;
+	if (g->move)
+		ctl_move_cancel(
+			g->move); /* a guest that stopped is dealt with here, after the move */
+	else
+		guest_act(g);
+}
+
+static void guest_progress(void *arg, const struct mig_progress *p)
+{
+	struct ctl_guest *g = arg;
+
+	if (g->asker)
+		ctl_conn_event(g->asker, ctl_progress_json(p));
+}
+
+static void guest_left(void *arg, int rc, const struct mig_result *r, const struct err *e)
+{
+	struct ctl_guest *g = arg;
+	struct mig_progress p;
+	struct ctl_addr to;
+
+	ctl_move_look(g->move, &to, &p);
+	g->move = NULL;
+	if (rc == 0) {
+		/* the name is free before anybody learns it: the guest may come back at once */
+		ctl_claim_drop(g->claim);
+		ctl_server_close_door(g->server);
+	} else if (r->committed) {
+		snprintf(g->in_doubt, sizeof(g->in_doubt), "%s", e->msg);
+	}
+	if (g->asker && rc == 0)
+		ctl_conn_answer(
+			g->asker, json_pack("{s:b,s:o}", "ok", 1, "result", ctl_result_json(r)));
+	else if (g->asker)
+		ctl_conn_refuse(g->asker, e);
+	g->asker = NULL;
+	if (rc == 0)
+		guest_end(g, CTL_END_MOVED, &to, r, NULL);
+	else if (!r->committed)
+		guest_act(g);
+}
+
+static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_addr *to,
+	const struct xport_ops **xport, struct mig_params *p, struct err *e)
+{
+	const char *text = NULL, *transport = "tcp", *stall = "abort";
+	uint64_t streams;
+	int rc;
+
+	mig_params_default(p);
+	p->connect_timeout_ns = CTL_MOVE_CONNECT_NS;
+	streams = p->streams;
+	if ((rc = ctl_get_str(j, "to", &text, e)) < 0 ||
+		(rc = ctl_get_str(j, "transport", &transport, e)) < 0 ||
+		(rc = ctl_get_str(j, "on_stall", &stall, e)) < 0 ||
+		(rc = ctl_get_u64(j, "streams", 1, 16, &streams, e)) < 0 ||
+		(rc = ctl_get_u64(j, "downtime_limit_ns", 1, 60 * NSEC_PER_SEC,
+			 &p->downtime_limit_ns, e)) < 0)
+		return rc;
+	if (!text)
+		return err_set(e, -EINVAL, "'to' is missing: where shall the guest move?");
+	if (strcmp(stall, "abort") != 0 && strcmp(stall, "freeze") != 0)
+		return err_set(e, -EINVAL, "'on_stall' must be abort or freeze, not '%s'", stall);
+	p->on_stall = stall[0] == 'f' ? MIG_ON_STALL_FREEZE : MIG_ON_STALL_ABORT;
+	p->streams = (unsigned)streams;
+	*xport = g->hooks.transport(transport, e);
+	if (!*xport)
+		return e->code;
+	return ctl_addr_parse(text, NULL, 1, to, e);
+}
+
+static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	const struct ctl_move_hooks hooks = {
+		.progress = guest_progress, .done = guest_left, .arg = g
+	};
+	const struct xport_ops *xport = NULL;
+	struct mig_params params;
+	struct ctl_addr to;
+	struct vm_info info;
+	struct err e = { 0 };
+	int rc;
+
+	vm_info(g->vm, &info);
+	if (g->in_doubt[0])
+		rc = err_set(&e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
+	else if (g->move)
+		rc = err_set(&e, -EBUSY, "guest '%s' is on a move already", vm_config(g->vm)->name);
+	else if (info.hold & VM_HOLD_STOPPED)
+		rc = err_set(&e, -EBUSY, "guest '%s' has stopped", vm_config(g->vm)->name);
+	else
+		rc = guest_move_params(g, request, &to, &xport, &params, &e);
+	if (rc == 0)
+		rc = ctl_move_leave(&g->move, g->loop, g->vm, &to, xport, &params, &hooks, &e);
+	if (rc < 0) {
+		ctl_conn_refuse(c, &e);
+		return;
+	}
+	g->asker = c;
+	ctl_conn_hold(c);
+}
+
+static void guest_waiting(struct ctl_guest *g);
+
+static void guest_arrived(void *arg, int rc, const struct mig_result *r, const struct err *e)
+{
+	struct ctl_guest *g = arg;
+
+	g->move = NULL;
+	g->arriving = false;
+	g->since_ns = clock_mono_ns();
+	if (rc < 0) {
+		ctl_claim_drop(g->claim);
+		guest_end(g, CTL_END_LOST, NULL, NULL, e);
+		return;
+	}
+	g->hooks.arrived(g->hooks.arg, r);
+	guest_act(g); /* it may have stopped between the thaw and now */
+	guest_waiting(g);
+}
+
+int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
+	const struct rdv_offer *offer, struct err *e)
+{
+	const struct ctl_move_hooks hooks = { .done = guest_arrived, .arg = g };
+	const struct xport_ops *xport = g->hooks.transport(offer->transport, e);
+	int rc;
+
+	if (!xport)
+		return e->code;
+	rc = ctl_move_arrive(&g->move, g->loop, g->vm, fd, listen_host, xport, offer, &hooks, e);
+	g->arriving = rc == 0;
+	return rc;
+}
+
+bool ctl_guest_moving(const struct ctl_guest *g)
+{
+	return g->move != NULL;
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *op;
+	void (*run)(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
+	bool settled; /* only once the guest is all here; until then the request waits */
+} messages[] = {
+	{ .op = "status", .run = op_status },
+	{ .op = "pause", .run = op_pause, .settled = true },
+	{ .op = "resume", .run = op_resume, .settled = true },
+	{ .op = "kill", .run = op_kill },
+	{ .op = "memory", .run = op_memory },
+	{ .op = "migrate", .run = op_migrate, .settled = true },
+};
+
+/* Keeps a request for guest_waiting(). Always finds room: a held client asks nothing more. */
+static void guest_wait_add(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	struct guest_wait *w = g->waiting;
+
+	while (w->conn)
+		w++;
+	w->conn = c;
+	w->request = json_deep_copy(request);
+	ctl_conn_hold(c);
+}
+
+static void guest_request(void *arg, struct ctl_conn *c, const char *op, const json_t *request)
+{
+	struct ctl_guest *g = arg;
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		if (strcmp(messages[i].op, op) != 0 || g->over)
+			continue;
+		if (messages[i].settled && g->arriving && ctl_move_landed(g->move))
+			guest_wait_add(g, c, request);
+		else
+			messages[i].run(g, c, request);
+		return;
+	}
+	if (g->over)
+		err_set(&e, -ESHUTDOWN, "the guest's process is ending");
+	else
+		err_set(&e, -ENOSYS, "unknown request '%.64s'", op);
+	ctl_conn_refuse(c, &e);
+}
+
+/* The arrival is over: now for those who were quicker. */
+static void guest_waiting(struct ctl_guest *g)
+{
+	for (int i = 0; i < CTL_CLIENTS_MAX; i++) {
+		struct guest_wait w = g->waiting[i];
+		const char *op = json_string_value(json_object_get(w.request, "op"));
+
+		g->waiting[i] = (struct guest_wait){ 0 };
+		if (w.conn)
+			guest_request(g, w.conn, op ? op : "", w.request);
+		json_decref(w.request);
+	}
+}
+
+static void guest_leave(void *arg, struct ctl_conn *c, bool gone)
+{
+	struct ctl_guest *g = arg;
+
+	for (int i = 0; i < CTL_CLIENTS_MAX; i++) {
+		if (!gone || g->waiting[i].conn != c)
+			continue;
+		json_decref(g->waiting[i].request);
+		g->waiting[i] = (struct guest_wait){ 0 };
+	}
+	if (c != g->asker)
+		return;
+	if (g->move)
+		ctl_move_cancel(g->move);
+	if (gone)
+		g->asker = NULL;
+}
+
+static const struct ctl_server_ops guest_server_ops = {
+	.request = guest_request,
+	.leave = guest_leave,
+};
+
+int ctl_guest_new(struct ctl_guest **out, struct loop *l, struct vm *vm, struct ctl_claim *claim,
+	const struct ctl_guest_hooks *hooks, struct err *e)
+{
+	struct ctl_guest *g = calloc(1, sizeof(*g));
+	int rc;
+
+	*out = NULL;
+	if (!g)
+		return err_set(e, -ENOMEM, "no memory for the guest's control");
+	g->loop = l;
+	g->vm = vm;
+	g->claim = claim;
+	g->hooks = *hooks;
+	g->since_ns = clock_mono_ns();
+	rc = loop_add(l, vm_event_fd(vm), EPOLLIN, guest_vm_event, g, e);
+	if (rc == 0)
+		rc = ctl_claim_listen(claim, e);
+	if (rc >= 0)
+		rc = ctl_server_new(&g->server, l, rc, &guest_server_ops, g, e);
+	if (rc < 0) {
+		loop_del(l, vm_event_fd(vm));
+		free(g);
+		return rc;
+	}
+	*out = g;
+	return 0;
+}
+
+void ctl_guest_free(struct ctl_guest *g)
+{
+	if (!g)
+		return;
+	g->over = true;
+	g->asker = NULL;
+	ctl_server_free(g->server);
+	loop_del(g->loop, vm_event_fd(g->vm));
+	free(g);
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the thread of a move (see migrate.h). Must never touch the loop or a client from that
+ * thread: it leaves a snapshot and rings the eventfd.
+ * Next in the flow: hv/migrate/move.c.
+ */
+#include "hv/ctl/migrate.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hv/base/clock.h"
+
+#define MOVE_PROGRESS_NS (100 * NSEC_PER_MSEC)
+
+struct ctl_move {
+	struct loop *loop;
+	struct vm *vm;
+	struct ctl_move_hooks hooks;
+	struct ctl_addr to; /* leaving only */
+	bool leaving;
+	int efd;
+	pthread_t thread;
+	int cancel; /* atomic, see mig_source_args */
+	/* the move's thread only, until done */
+	struct mig_vm_ops ops;
+	struct mig_source_args source;
+	struct mig_target_args target;
+	struct rdv_offer offer;
+	int fd; /* the rendezvous of an arrival */
+	char listen_host[CTL_HOST_MAX];
+	struct mig_result result;
+	struct err err;
+	int rc;
+	/* under the lock */
+	pthread_mutex_t lock;
+	struct mig_progress progress;
+	bool saved, landed, done;
+	/* the loop's thread only */
+	uint64_t told_ns;
+	enum mig_phase told_phase;
+};
+
+/* The machine behind the `void *vm` of our save(): found through the move it belongs to. */
+static int move_save(void *arg, struct wbuf *w, struct err *e)
+{
+	struct ctl_move *m = arg;
+	struct vm_info info;
+
+	pthread_mutex_lock(&m->lock);
+	m->saved = true;
+	pthread_mutex_unlock(&m->lock);
+	/*
+	 * All vCPUs are stopped, so this answer is final. A guest that powered off or rebooted on
+	 * its way is this host's to deal with: its event does not travel.
+	 */
+	vm_info(m->vm, &info);
+	if (info.hold & VM_HOLD_STOPPED)
+		return err_set(e, -ECANCELED, "the guest stopped or rebooted during the move");
+	return vm_mig_ops.save(m->vm, w, e);
+}
+
+static int move_track_start(void *arg, struct err *e)
+{
+	return vm_mig_ops.track_start(((struct ctl_move *)arg)->vm, e);
+}
+
+static int move_track_harvest(void *arg, struct dirty_map *d, struct err *e)
+{
+	return vm_mig_ops.track_harvest(((struct ctl_move *)arg)->vm, d, e);
+}
+
+static void move_track_stop(void *arg)
+{
+	vm_mig_ops.track_stop(((struct ctl_move *)arg)->vm);
+}
+
+static int move_freeze(void *arg, struct err *e)
+{
+	return vm_mig_ops.freeze(((struct ctl_move *)arg)->vm, e);
+}
+
+static void move_thaw(void *arg)
+{
+	struct ctl_move *m = arg;
+
+	/* before the source can hear of it: who asks the target then must find the guest there */
+	pthread_mutex_lock(&m->lock);
+	m->landed = !m->leaving;
+	pthread_mutex_unlock(&m->lock);
+	vm_mig_ops.thaw(m->vm);
+}
+
+static int move_load(void *arg, struct rbuf *r, uint64_t elapsed_ns, struct err *e)
+{
+	return vm_mig_ops.load(((struct ctl_move *)arg)->vm, r, elapsed_ns, e);
+}
+
+/* The machine's own operations, but for a look at the last moment before the state is read. */
+static const struct mig_vm_ops move_vm_ops = {
+	.track_start = move_track_start,
+	.track_harvest = move_track_harvest,
+	.track_stop = move_track_stop,
+	.freeze = move_freeze,
+	.thaw = move_thaw,
+	.save = move_save,
+	.load = move_load,
+};
+
+static void move_ring(struct ctl_move *m)
+{
+	uint64_t one = 1;
+
+	if (write(m->efd, &one, sizeof(one)) < 0)
+		return; /* only when it is rung 2^64 times already */
+}
+
+static void move_progress(void *arg, const struct mig_progress *p)
+{
+	struct ctl_move *m = arg;
+
+	pthread_mutex_lock(&m->lock);
+	m->progress = *p;
+	pthread_mutex_unlock(&m->lock);
+	move_ring(m);
+}
+
+static void *move_thread(void *arg)
+{
+	struct ctl_move *m = arg;
+
+	pthread_setname_np(pthread_self(), m->leaving ? "mig-source" : "mig-target");
+	if (m->leaving)
+		m->rc = mig_source_run(&m->source, &m->result, &m->err);
+	else
+		m->rc = mig_target_run(&m->target, &m->result, &m->err);
+	pthread_mutex_lock(&m->lock);
+	m->done = true;
+	pthread_mutex_unlock(&m->lock);
+	move_ring(m);
+	return NULL;
+}
+
+static void move_free(struct ctl_move *m)
+{
+	if (m->efd >= 0) {
+		loop_del(m->loop, m->efd);
+		close(m->efd);
+	}
+	if (m->fd >= 0)
+		close(m->fd);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+static void move_news(void *arg, uint32_t events)
+{
+	struct ctl_move *m = arg;
+	struct mig_progress p;
+	uint64_t count, now = clock_mono_ns();
+	bool done;
+
+	(void)events;
+	if (read(m->efd, &count, sizeof(count)) < 0)
+		return;
+	pthread_mutex_lock(&m->lock);
+	p = m->progress;
+	done = m->done;
+	pthread_mutex_unlock(&m->lock);
+	if (!done) {
+		if (p.phase == m->told_phase && now - m->told_ns < MOVE_PROGRESS_NS)
+			return;
+		m->told_phase = p.phase;
+		m->told_ns = now;
+		if (m->hooks.progress)
+			m->hooks.progress(m->hooks.arg, &p);
+		return;
+	}
+	pthread_join(m->thread, NULL);
+	m->hooks.done(m->hooks.arg, m->rc, &m->result, &m->err);
+	move_free(m);
+}
+
+static struct ctl_move *move_new(
+	struct loop *l, struct vm *vm, const struct ctl_move_hooks *hooks, struct err *e)
+{
+	struct ctl_move *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		err_set(e, -ENOMEM, "no memory for a move");
+		return NULL;
+	}
+	m->loop = l;
+	m->vm = vm;
+	m->hooks = *hooks;
+	m->fd = -1;
+	pthread_mutex_init(&m->lock, NULL);
+	m->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->efd < 0) {
+		err_errno(e, "cannot make an eventfd for the move");
+		move_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+static int move_start(struct ctl_move *m, struct err *e)
+{
+	int rc = loop_add(m->loop, m->efd, EPOLLIN, move_news, m, e);
+
+	if (rc < 0)
+		return rc;
+	rc = pthread_create(&m->thread, NULL, move_thread, m);
+	if (rc)
+		return err_set(e, -rc, "cannot start the move's thread: %s", strerrordesc_np(rc));
+	return 0;
+}
+
+int ctl_offer_fill(struct rdv_offer *o, struct vm *vm, struct err *e)
+{
+	const struct gmem *mem = vm_mem(vm);
+	struct stat st;
+	struct wbuf w;
+	int rc = 0;
+
+	memset(o, 0, sizeof(*o));
+	snprintf(o->software, sizeof(o->software), "%s", rdv_software());
+	snprintf(o->name, sizeof(o->name), "%s", vm_config(vm)->name);
+	o->nregions = mem->nregions;
+	for (uint32_t i = 0; i < mem->nregions; i++) {
+		o->region[i].gpa = mem->regions[i].gpa;
+		o->region[i].size = mem->regions[i].size;
+	}
+	if (fstat(mem->fd, &st) < 0)
+		return err_errno(e, "cannot ask how much guest memory is allocated");
+	o->allocated_bytes = (uint64_t)st.st_blocks * 512;
+	wbuf_init(&w);
+	vm_config_encode(vm_config(vm), &w);
+	if (w.failed || w.len > sizeof(o->config)) {
+		rc = err_set(e, -EMSGSIZE, "the guest's configuration does not fit an offer");
+	} else {
+		memcpy(o->config, w.data, w.len);
+		o->config_len = (uint32_t)w.len;
+	}
+	wbuf_fini(&w);
+	return rc;
+}
+
+int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
+	const struct xport_ops *xport, const struct mig_params *params,
+	const struct ctl_move_hooks *hooks, struct err *e)
+{
+	struct ctl_move *m = move_new(l, vm, hooks, e);
+	int rc;
+
+	*out = NULL;
+	if (!m)
+		return e ? e->code : -ENOMEM;
+	m->leaving = true;
+	m->to = *to;
+	m->source = (struct mig_source_args){
+		.mem = vm_mem(vm),
+		.ops = &move_vm_ops,
+		.vm = m,
+		.host = m->to.host,
+		.port = m->to.port,
+		.xport = xport,
+		.params = *params,
+		.progress = move_progress,
+		.arg = m,
+		.cancel = &m->cancel,
+	};
+	rc = ctl_offer_fill(&m->source.offer, vm, e);
+	if (rc == 0)
+		rc = move_start(m, e);
+	if (rc < 0) {
+		move_free(m);
+		return rc;
+	}
+	*out = m;
+	return 0;
+}
+
+int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd,
+	const char *listen_host, const struct xport_ops *xport, const struct rdv_offer *offer,
+	const struct ctl_move_hooks *hooks, struct err *e)
+{
+	struct ctl_move *m = move_new(l, vm, hooks, e);
+	int rc;
+
+	*out = NULL;
+	if (!m)
+		return e ? e->code : -ENOMEM;
+	m->fd = fd;
+	m->offer = *offer;
+	snprintf(m->listen_host, sizeof(m->listen_host), "%s", listen_host);
+	m->target = (struct mig_target_args){
+		.mem = vm_mem(vm),
+		.ops = &move_vm_ops,
+		.vm = m,
+		.fd = fd,
+		.listen_host = m->listen_host,
+		.xport = xport,
+		.offer = &m->offer,
+		.progress = move_progress,
+		.arg = m,
+	};
+	rc = move_start(m, e);
+	if (rc < 0) {
+		m->fd = -1; /* stays the caller's, who may want to refuse on it */
+		move_free(m);
+		return rc;
+	}
+	*out = m;
+	return 0;
+}
+
+void ctl_move_cancel(struct ctl_move *m)
+{
+	__atomic_store_n(&m->cancel, 1, __ATOMIC_RELEASE);
+}
+
+bool ctl_move_landed(struct ctl_move *m)
+{
+	bool landed;
+
+	pthread_mutex_lock(&m->lock);
+	landed = m->landed;
+	pthread_mutex_unlock(&m->lock);
+	return landed;
+}
+
+void ctl_move_look(struct ctl_move *m, struct ctl_addr *to, struct mig_progress *p)
+{
+	if (to)
+		*to = m->to;
+	pthread_mutex_lock(&m->lock);
+	*p = m->progress;
+	pthread_mutex_unlock(&m->lock);
+}
+
+int ctl_move_lock(struct ctl_move *m, struct err *e)
+{
+	pthread_mutex_lock(&m->lock);
+	if (!m->saved)
+		return 0;
+	pthread_mutex_unlock(&m->lock);
+	return err_set(e, -EBUSY, "the guest is being handed over this very moment; ask again");
+}
+
+void ctl_move_unlock(struct ctl_move *m)
+{
+	pthread_mutex_unlock(&m->lock);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A move as the guest's main thread sees it: mig_source_run() or mig_target_run() on a thread of
+ * its own, its progress as a snapshot under a mutex, its news through an eventfd on the loop.
+ * All calls belong to the loop's thread.
+ * Invariant: once state has been saved for the target, ctl_move_lock() fails, so no pause or resume
+ * can be agreed to here that the target would not know of.
+ * Next in the flow: hv/migrate/move.h.
+ */
+#ifndef WATARI_CTL_MIGRATE_H
+#define WATARI_CTL_MIGRATE_H
+
+#include <stdbool.h>
+
+#include "hv/base/err.h"
+#include "hv/base/loop.h"
+#include "hv/ctl/addr.h"
+#include "hv/migrate/move.h"
+#include "hv/vm/vm.h"
+
+/* The rendezvous of a dead target must have failed well within five seconds. */
+#define CTL_MOVE_CONNECT_NS (4000ull * NSEC_PER_MSEC)
+
+struct ctl_move;
+
+struct ctl_move_hooks {
+	/* A new snapshot; at most every 100 ms, and at each change of phase. */
+	void (*progress)(void *arg, const struct mig_progress *p);
+	/* The end; the move is freed when this returns. @rc as of mig_source/target_run(). */
+	void (*done)(void *arg, int rc, const struct mig_result *r, const struct err *e);
+	void *arg;
+};
+
+/* Starts to move @vm to @to. The machine must outlive the move. */
+int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
+	const struct xport_ops *xport, const struct mig_params *params,
+	const struct ctl_move_hooks *hooks, struct err *e);
+
+/* Starts to receive into @vm. Copies @offer; takes over @fd. */
+int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd,
+	const char *listen_host, const struct xport_ops *xport, const struct rdv_offer *offer,
+	const struct ctl_move_hooks *hooks, struct err *e);
+
+/* Gives a leaving guest's move up, unless it is committed; done() follows in its own time. */
+void ctl_move_cancel(struct ctl_move *m);
+/* An arrival: true once the guest runs here, although the move may still be saying good-bye. */
+bool ctl_move_landed(struct ctl_move *m);
+/* Where it goes, and the latest snapshot. */
+void ctl_move_look(struct ctl_move *m, struct ctl_addr *to, struct mig_progress *p);
+/*
+ * For changes of state that must travel: 0 and the state cannot be saved before
+ * ctl_move_unlock(); -EBUSY: it has been saved already.
+ */
+int ctl_move_lock(struct ctl_move *m, struct err *e);
+void ctl_move_unlock(struct ctl_move *m);
+
+/* Fills in what the machine says of itself: software, name, configuration, regions, size. */
+int ctl_offer_fill(struct rdv_offer *o, struct vm *vm, struct err *e);
+
+#endif
