@@ -9,6 +9,9 @@
 .SUFFIXES:
 
 O       ?= build
+ifeq ($(strip $(O)),)
+$(error O= is empty: name a folder to build in)
+endif
 VARIANT ?=
 B       := $(O)$(if $(VARIANT),/$(VARIANT))
 Q       := $(if $(V),,@)

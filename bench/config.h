@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a measurement is made of: the guest, its load, the moves. Text in, text out; starts nothing.
+ * Next in the flow: campaign.h.
+ */
+#ifndef WATARI_BENCH_CONFIG_H
+#define WATARI_BENCH_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bench/guest/report.h"
+#include "hv/base/err.h"
+
+#define BENCH_FILL_ALL UINT64_MAX
+#define BENCH_RUNS_MAX 100000
+
+struct bench_config {
+	const char *transport;      /* a name the source's `migrate` knows */
+	uint64_t memory;            /* bytes of guest memory */
+	uint64_t workset;           /* bytes, a multiple of 4 KiB */
+	uint64_t fill;              /* bytes written at start, or BENCH_FILL_ALL */
+	uint64_t rate;              /* pages per second over all vCPUs, 0: flat out */
+	uint64_t downtime_limit_ns; /* what the source is asked for */
+	unsigned vcpus;             /* 1 .. BENCH_CPUS_MAX */
+	unsigned runs;              /* moves */
+	enum bench_pattern pattern;
+	enum bench_content content;
+	const char *json; /* path, "-" for stdout, or NULL */
+};
+
+void bench_config_default(struct bench_config *c);
+
+/* Sets the field that option --@name stands for from @value. -EINVAL names option and value. */
+int bench_config_set(struct bench_config *c, const char *name, const char *value, struct err *e);
+/* What only the whole can tell: the working set fits the memory, and so on. -EINVAL. */
+int bench_config_check(const struct bench_config *c, struct err *e);
+
+/* The guest's command line into @buf of @n bytes; returns @buf. */
+const char *bench_config_append(const struct bench_config *c, char *buf, size_t n);
+
+const char *bench_pattern_name(enum bench_pattern p);
+const char *bench_content_name(enum bench_content c);
+
+#endif

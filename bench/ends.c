@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the measurement's processes and files (see ends.h). A guest that arrives is a grandchild, so
+ * this process makes itself their reaper: when a receiver ends, its guests become children here.
+ * Must never signal a process that it has not started, itself or through a child.
+ * Next in the flow: bench/observe.c.
+ */
+#include "bench/ends.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hv/base/clock.h"
+#include "hv/ctl/client.h"
+
+#define ENDS_START_NS (10 * NSEC_PER_SEC)
+#define ENDS_STOP_NS  (3 * NSEC_PER_SEC)
+#define ENDS_POLL_MS  5
+#define ENDS_ARGS_MAX 20
+
+extern const char bench_guest_elf[], bench_guest_elf_end[];
+
+int ends_write_guest(const char *path, struct err *e)
+{
+	size_t n = (size_t)(bench_guest_elf_end - bench_guest_elf), done = 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return err_errno(e, "cannot create %s", path);
+	while (done < n) {
+		ssize_t k = write(fd, bench_guest_elf + done, n - done);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0) {
+			err_errno(e, "cannot write %s", path);
+			close(fd);
+			return e ? e->code : -EIO;
+		}
+		done += (size_t)k;
+	}
+	if (close(fd) < 0)
+		return err_errno(e, "cannot write %s", path);
+	return 0;
+}
+
+static int ends_signals(struct bench_ends *x, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, &x->old_mask) < 0)
+		return err_errno(e, "cannot block signals");
+	x->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (x->signals < 0)
+		return err_errno(e, "cannot make a signalfd");
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return err_errno(e, "cannot become the reaper of the guests");
+	return 0;
+}
+
+int ends_init(struct bench_ends *x, struct err *e)
+{
+	const char *top = getenv("XDG_RUNTIME_DIR");
+	int rc;
+
+	memset(x, 0, sizeof(*x));
+	sigprocmask(SIG_SETMASK, NULL, &x->old_mask);
+	x->signals = -1;
+	rc = ends_signals(x, e);
+	if (rc < 0)
+		return rc;
+	if (!top || top[0] != '/' || strlen(top) > ENDS_PATH_MAX / 2 || access(top, W_OK) < 0)
+		top = "/tmp";
+	snprintf(x->base, ENDS_PATH_MAX / 2 + 32, "%s/watari-bench.XXXXXX", top);
+	if (!mkdtemp(x->base)) {
+		x->base[0] = '\0';
+		return err_errno(e, "cannot make a directory under %s", top);
+	}
+	for (int i = 0; i < 2; i++) {
+		struct bench_end *n = &x->end[i];
+
+		/* base is at most ENDS_PATH_MAX / 2 + 32 long: these all fit. */
+		snprintf(n->dir, sizeof(n->dir), "%.170s/end%d", x->base, i);
+		snprintf(n->out, sizeof(n->out), "%.170s/end%d.out", x->base, i);
+		snprintf(n->log, sizeof(n->log), "%.170s/end%d.log", x->base, i);
+		if (mkdir(n->dir, 0700) < 0)
+			return err_errno(e, "cannot make %s", n->dir);
+	}
+	snprintf(x->kernel, sizeof(x->kernel), "%.170s/guest.elf", x->base);
+	return ends_write_guest(x->kernel, e);
+}
+
+/* In the child: nothing but what is safe after fork; the parent has one thread all the same. */
+static _Noreturn void ends_exec(
+	const struct bench_ends *x, const struct bench_end *n, const char *const *args)
+{
+	int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int out = open(n->out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int log = open(n->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	/* Its own group: a Ctrl-C at the terminal is this process's to handle, in order. */
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	sigprocmask(SIG_SETMASK, &x->old_mask, NULL);
+	if (in >= 0 && out >= 0 && log >= 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 &&
+		dup2(log, 2) == 2 && setenv("WATARI_RUNTIME_DIR", n->dir, 1) == 0)
+		execv("/proc/self/exe", (char *const *)args);
+	_exit(127);
+}
+
+static int ends_spawn(const struct bench_ends *x, const struct bench_end *n,
+	const char *const *args, pid_t *pid, struct err *e)
+{
+	fflush(NULL);
+	*pid = fork();
+	if (*pid < 0) {
+		*pid = 0;
+		return err_errno(e, "cannot start watari %s", args[1]);
+	}
+	if (*pid == 0)
+		ends_exec(x, n, args);
+	return 0;
+}
+
+/* -ECHILD, with a sentence, if child *@pid (called @what) has ended. */
+static int ends_alive(pid_t *pid, const char *what, struct err *e)
+{
+	int status;
+
+	if (waitpid(*pid, &status, WNOHANG) != *pid)
+		return 0;
+	*pid = 0;
+	if (WIFSIGNALED(status))
+		return err_set(
+			e, -ECHILD, "watari %s was ended by signal %d", what, WTERMSIG(status));
+	return err_set(e, -ECHILD, "watari %s ended with status %d", what, WEXITSTATUS(status));
+}
+
+int ends_wait(struct bench_ends *x, int fd, int ms, struct err *e)
+{
+	struct pollfd p[2] = { { .fd = x->signals, .events = POLLIN },
+		{ .fd = fd, .events = POLLIN } };
+	struct signalfd_siginfo s;
+
+	if (poll(p, 2, ms) > 0 && p[0].revents && read(x->signals, &s, sizeof(s)) == sizeof(s))
+		return err_set(
+			e, -ECANCELED, "ended by a signal (%s)", strsignal((int)s.ssi_signo));
+	return 0;
+}
+
+/* The port in "listening on 127.0.0.1:PORT" once that line is whole in @n's output; 0 before. */
+static uint16_t ends_port(const struct bench_end *n)
+{
+	FILE *f = fopen(n->out, "re");
+	char line[256];
+	unsigned port = 0, found;
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (strchr(line, '\n') && sscanf(line, "listening on 127.0.0.1:%u", &found) == 1)
+			port = found;
+	fclose(f);
+	return port <= UINT16_MAX ? (uint16_t)port : 0;
+}
+
+static int ends_listen_one(struct bench_ends *x, struct bench_end *n, struct err *e)
+{
+	static const char *const args[] = { "watari", "receive", "--listen", "127.0.0.1:0", NULL };
+	uint64_t end = clock_mono_ns() + ENDS_START_NS;
+	int rc = ends_spawn(x, n, args, &n->receiver, e);
+
+	while (rc == 0 && (n->port = ends_port(n)) == 0) {
+		rc = ends_alive(&n->receiver, "receive", e);
+		if (rc == 0 && clock_mono_ns() > end)
+			rc = err_set(e, -ETIMEDOUT, "watari receive does not say that it listens");
+		if (rc == 0)
+			rc = ends_wait(x, -1, ENDS_POLL_MS, e);
+	}
+	return rc;
+}
+
+int ends_listen(struct bench_ends *x, struct err *e)
+{
+	int rc = ends_listen_one(x, &x->end[0], e);
+
+	return rc < 0 ? rc : ends_listen_one(x, &x->end[1], e);
+}
+
+int ends_boot(struct bench_ends *x, const struct bench_config *c, struct err *e)
+{
+	char cpus[16], memory[32], append[256];
+	const char *const args[ENDS_ARGS_MAX] = { "watari", "run", "--name", ENDS_NAME, "--cpus",
+		cpus, "--memory", memory, "--kernel", x->kernel, "--append", append, "--serial",
+		"none", NULL };
+	uint64_t end = clock_mono_ns() + ENDS_START_NS;
+	struct err why = { 0 };
+	int rc;
+
+	snprintf(cpus, sizeof(cpus), "%u", c->vcpus);
+	snprintf(memory, sizeof(memory), "%llu", (unsigned long long)c->memory);
+	bench_config_append(c, append, sizeof(append));
+	rc = ends_spawn(x, &x->end[0], args, &x->guest, e);
+	while (rc == 0 && ctl_ask(x->end[0].dir, ENDS_NAME, "status", NULL, &why) < 0) {
+		rc = ends_alive(&x->guest, "run", e);
+		if (rc == 0 && clock_mono_ns() > end)
+			rc = err_set(e, -ETIMEDOUT, "watari run does not answer: %.300s", why.msg);
+		if (rc == 0)
+			rc = ends_wait(x, -1, ENDS_POLL_MS, e);
+	}
+	return rc;
+}
+
+void ends_print_logs(const struct bench_ends *x, FILE *to)
+{
+	for (int i = 0; i < 2; i++) {
+		FILE *f = x->base[0] ? fopen(x->end[i].log, "re") : NULL;
+		char line[512];
+		bool first = true;
+
+		if (!f)
+			continue;
+		while (fgets(line, sizeof(line), f)) {
+			if (first)
+				fprintf(to, "--- end %d said:\n", i);
+			first = false;
+			fputs(line, to);
+		}
+		fclose(f);
+	}
+}
+
+/* Signals every child of this process, those it became the reaper of included. */
+static void ends_kill_children(int signal)
+{
+	char path[64];
+	FILE *f;
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	while (fscanf(f, "%d", &pid) == 1)
+		kill(pid, signal);
+	fclose(f);
+}
+
+/* Reaps until no child is left (true) or @until has passed. */
+static bool ends_reap(uint64_t until)
+{
+	for (;;) {
+		pid_t pid = waitpid(-1, NULL, WNOHANG);
+
+		if (pid < 0 && errno == ECHILD)
+			return true;
+		if (pid > 0)
+			continue;
+		if (clock_mono_ns() > until)
+			return false;
+		poll(NULL, 0, ENDS_POLL_MS);
+	}
+}
+
+static int ends_remove(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
+
+void ends_fini(struct bench_ends *x)
+{
+	struct signalfd_siginfo s;
+
+	for (int i = 0; i < 2; i++)
+		if (x->base[0])
+			ctl_ask(x->end[i].dir, ENDS_NAME, "kill", NULL, NULL);
+	ends_kill_children(SIGTERM);
+	/* A receiver that ends leaves its guests to this process: they are killed in a second go.
+	 */
+	for (int i = 0;
+		i < 3 && !ends_reap(clock_mono_ns() + (i ? ENDS_STOP_NS : ENDS_STOP_NS / 3)); i++)
+		ends_kill_children(SIGKILL);
+	if (x->base[0])
+		nftw(x->base, ends_remove, 16, FTW_DEPTH | FTW_PHYS);
+	x->base[0] = '\0';
+	if (x->signals >= 0) {
+		/* What asked this measurement to end has been answered. */
+		while (read(x->signals, &s, sizeof(s)) == sizeof(s))
+			;
+		close(x->signals);
+	}
+	x->signals = -1;
+	sigprocmask(SIG_SETMASK, &x->old_mask, NULL);
+}

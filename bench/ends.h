@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two ends of a measurement on one machine: two runtime directories, a `watari receive` in
+ * each, and the guest, which starts at end 0. All are child processes of this one.
+ * Invariant: after ends_fini() no process and no file of the measurement is left, however it ended.
+ * One thread. Between ends_init() and ends_fini() SIGINT, SIGTERM and SIGHUP arrive here only.
+ * Next in the flow: observe.h.
+ */
+#ifndef WATARI_BENCH_ENDS_H
+#define WATARI_BENCH_ENDS_H
+
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "bench/config.h"
+#include "hv/base/err.h"
+
+#define ENDS_PATH_MAX 256
+#define ENDS_NAME     "bench" /* the guest's name at either end */
+
+struct bench_end {
+	char dir[ENDS_PATH_MAX]; /* its runtime directory */
+	char out[ENDS_PATH_MAX]; /* what its processes print on stdout, and */
+	char log[ENDS_PATH_MAX]; /* on stderr */
+	pid_t receiver;          /* 0: none */
+	uint16_t port;           /* it listens on, at 127.0.0.1 */
+};
+
+struct bench_ends {
+	char base[ENDS_PATH_MAX];   /* "" before it is made */
+	char kernel[ENDS_PATH_MAX]; /* the bench guest's ELF */
+	struct bench_end end[2];
+	pid_t guest; /* the `watari run` at end 0; 0: none */
+	int signals; /* signalfd */
+	sigset_t old_mask;
+};
+
+/* Makes the directories and takes over the signals. 0 or negative errno; then call ends_fini(). */
+int ends_init(struct bench_ends *x, struct err *e);
+/* Starts both receivers; returns once both listen. */
+int ends_listen(struct bench_ends *x, struct err *e);
+/* Starts the guest at end 0; returns once its control socket answers. */
+int ends_boot(struct bench_ends *x, const struct bench_config *c, struct err *e);
+/*
+ * Sleeps up to @ms, or until a signal asks to end (-ECANCELED, named in @e). @fd (-1: none) being
+ * readable ends the sleep early. 0 otherwise.
+ */
+int ends_wait(struct bench_ends *x, int fd, int ms, struct err *e);
+/* Copies to @to what the children wrote on stderr, with a heading each; nothing if they did not. */
+void ends_print_logs(const struct bench_ends *x, FILE *to);
+/* Ends and reaps every child, removes every file, gives the signals back. */
+void ends_fini(struct bench_ends *x);
+
+/* Writes the guest's ELF, carried in this binary, to @path. */
+int ends_write_guest(const char *path, struct err *e);
+
+#endif

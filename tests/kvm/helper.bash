@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the tests with real guests share. Every test has a directory of its own for each "host" (a
+# runtime directory), and teardown ends whatever process still names one of them.
+bats_require_minimum_version 1.5.0
+
+ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+TOOLS=$ROOT/tests/kvm
+
+setup() {
+	W=${WATARI:-build/watari}
+	[[ $W == /* ]] || W=$ROOT/$W
+	[ -x "$W" ] || skip "there is no binary at $W: run make"
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip "/dev/kvm is missing or may not be opened"
+	cd "$BATS_TEST_TMPDIR" || return 1
+	"$W" bench guest --output guest.elf
+	mkdir A B C
+}
+
+teardown() {
+	# only processes that carry this very test's directory in their environment
+	local p
+	for p in $("$TOOLS/pids" "$BATS_TEST_TMPDIR"); do
+		kill -9 "$p" 2>/dev/null || true
+	done
+	wait || true
+}
+
+# on HOST COMMAND...: watari, as seen on that host.
+on() {
+	local host=$1
+	shift
+	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host timeout -v 60 "$W" "$@"
+}
+
+# until_ok SECONDS COMMAND...: polls a condition; fails when it does not come true in time.
+until_ok() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -le $end ] || { echo "never true: $*"; return 1; }
+		sleep 0.02
+	done
+}
+
+# start HOST NAME ARGS...: a bench guest in the background, RUN is its process; waits until it
+# works on its pages. Its output is in NAME.log.
+start() {
+	local host=$1 name=$2
+	shift 2
+	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host "$W" run --name "$name" --kernel guest.elf \
+		--serial none "$@" >"$name.log" 2>&1 3>&- &
+	RUN=$!
+	until_ok 60 working "$host" "$name" || { cat "$name.log"; return 1; }
+}
+
+working() {
+	[ "$(report "$1" "$2" state)" = running ]
+}
+
+# receiver HOST ARGS...: watari receive in the background. RECEIVER is its process, PORT its port.
+receiver() {
+	local host=$1
+	shift
+	: >"$host.log"
+	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host "$W" receive --listen 127.0.0.1:0 "$@" \
+		>"$host.log" 2>&1 3>&- &
+	RECEIVER=$!
+	until_ok 10 grep -q '^listening on' "$host.log"
+	PORT=$(sed -n 's/^listening on .*://p' "$host.log")
+}
+
+# report HOST NAME KEY: what the bench guest says of itself in its memory (see tests/kvm/report).
+report() {
+	"$TOOLS/report" "$BATS_TEST_TMPDIR/$1" "$2" "$3"
+}
+
+# field HOST NAME KEY: of watari status.
+field() {
+	on "$1" status "$2" --json | perl -MJSON::PP -0777 -ne \
+		'my $v = decode_json($_); $v = $v->{$_} for split /\./, "'"$3"'"; print "$v\n"'
+}
+
+# lives HOST NAME: it runs, its heart beats, and it never found a bad page.
+lives() {
+	local before after
+	[ "$(field "$1" "$2" state)" = running ]
+	before=$(report "$1" "$2" heartbeat)
+	until_ok 10 beyond "$1" "$2" heartbeat "$before"
+	before=$(report "$1" "$2" pages_written)
+	until_ok 10 beyond "$1" "$2" pages_written "$before"
+	after=$(report "$1" "$2" stamp_errors)
+	[ "$after" -eq 0 ]
+}
+
+beyond() {
+	[ "$(report "$1" "$2" "$3")" -gt "$4" ]
+}
+
+# fails TEXT COMMAND...: exit 1 within 5 s, one sentence with TEXT on stderr.
+fails() {
+	local text=$1 begin=$EPOCHREALTIME
+	shift
+	run --separate-stderr "$@"
+	local took=$(((${EPOCHREALTIME/[.,]/} - ${begin/[.,]/}) / 1000))
+	echo "status $status after $took ms; stderr: $stderr; stdout: $output"
+	[ "$status" -eq 1 ]
+	[ "$took" -lt 5000 ]
+	[[ $stderr == *"$text"* ]]
+	[[ $stderr == "watari: "* ]]
+	[ "${#stderr_lines[@]}" -eq 1 ]
+}
+
+empty() {
+	[ -z "$(ls -A "$BATS_TEST_TMPDIR/$1")" ]
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}

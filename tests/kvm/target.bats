@@ -1,0 +1,151 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Targets that are dead, mute, rude or killed: the move fails with one sentence within five
+# seconds, and the guest at the source notices nothing.
+
+load helper
+
+WORK="workset=4M rate=50000 fill=32M"
+
+# peer CODE: a TCP server on PORT that runs the perl CODE on each connection $c.
+peer() {
+	mkfifo port
+	WATARI_RUNTIME_DIR=$PWD perl -MIO::Socket::INET -e '
+		my $code = shift;
+		my $l = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 5) or die $!;
+		open(my $f, ">", "port"); print $f $l->sockport, "\n"; close $f;
+		$SIG{PIPE} = "IGNORE";
+		my @keep;
+		while (my $c = $l->accept) { eval $code; die $@ if $@; push @keep, $c if $c }' "$1" 3>&- &
+	read -r PORT <port
+	rm port
+}
+
+# The HELLO frame of hv/migrate/rdv_codec.h with protocol version $v.
+HELLO='sub hello { my $b = pack("Q< L< S</a", 0x49524154414157, $_[0], "9.9"); pack("L< S<", length $b, 1) . $b }'
+
+@test "nobody listens" {
+	start A bird --memory 256M --append "$WORK"
+	peer 'exit'
+	dead=$PORT
+	: >"/dev/tcp/127.0.0.1/$dead" # it leaves, the port is closed
+	until_ok 5 refused "$dead"
+	fails "Connection refused" on A migrate bird --to "127.0.0.1:$dead"
+	lives A bird
+}
+
+refused() {
+	! (: >"/dev/tcp/127.0.0.1/$1")
+}
+
+@test "a name that does not resolve" {
+	start A bird --memory 256M --append "$WORK"
+	fails "no.such.host.invalid" on A migrate bird --to no.such.host.invalid:1
+	lives A bird
+}
+
+@test "a target that accepts and never answers" {
+	start A bird --memory 256M --append "$WORK"
+	peer '1'
+	fails "did not move" on A migrate bird --to "127.0.0.1:$PORT"
+	lives A bird
+}
+
+@test "a target that closes at once" {
+	start A bird --memory 256M --append "$WORK"
+	peer 'close $c; undef $c'
+	fails "did not move" on A migrate bird --to "127.0.0.1:$PORT"
+	lives A bird
+}
+
+@test "a target that greets and closes" {
+	start A bird --memory 256M --append "$WORK"
+	peer "$HELLO"' sysread($c, my $x, 4096); syswrite($c, hello(1)); sysread($c, $x, 65536); close $c; undef $c'
+	fails "did not move" on A migrate bird --to "127.0.0.1:$PORT"
+	lives A bird
+}
+
+@test "a target that speaks garbage" {
+	start A bird --memory 256M --append "$WORK"
+	peer 'syswrite($c, "HTTP/1.0 400 Bad Request\r\n\r\n" . ("\xa5" x 100000))'
+	fails "no watari" on A migrate bird --to "127.0.0.1:$PORT"
+	lives A bird
+}
+
+@test "a target that speaks another version: the error names both" {
+	start A bird --memory 256M --append "$WORK"
+	peer "$HELLO"' syswrite($c, hello(77))'
+	fails "77" on A migrate bird --to "127.0.0.1:$PORT"
+	lives A bird
+}
+
+@test "a receiver is not impressed by rude sources" {
+	start A bird --memory 256M --append "$WORK"
+	receiver B
+	for text in '' 'GET / HTTP/1.0' "$(head -c 100000 /dev/urandom | tr -d '\0')"; do
+		printf '%s' "$text" >"/dev/tcp/127.0.0.1/$PORT" || true
+	done
+	exec 8<>"/dev/tcp/127.0.0.1/$PORT" # one that connects and keeps still
+	on A migrate bird --to "127.0.0.1:$PORT"
+	exec 8>&-
+	lives B bird
+}
+
+@test "more than sixteen at once are turned away with a reason, and places become free again" {
+	start A bird --memory 256M --append "$WORK"
+	receiver B
+	mute=()
+	for _ in {1..16}; do
+		exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
+		mute+=("$fd")
+	done
+	fails "too many" on A migrate bird --to "127.0.0.1:$PORT"
+	lives A bird
+	for fd in "${mute[@]}"; do
+		exec {fd}>&-
+	done
+	until_ok 10 on A migrate bird --to "127.0.0.1:$PORT"
+	lives B bird
+}
+
+# The process that receives, the receiver's only child.
+incoming() {
+	perl -e 'for (glob "/proc/[0-9]*/stat") { open(my $f, "<", $_) or next;
+		my $l = <$f> // next; print "$1\n" if $l =~ /^(\d+) \(.*\) \S (\d+) / && $2 == $ARGV[0] }' "$1"
+}
+
+sent_beyond() {
+	local sent
+	sent=$(field A bird migration.sent_bytes) && [ "${sent:-0}" -ge "$1" ]
+}
+
+@test "kill -9 of the target at ten random moments of the copy, then a move that succeeds" {
+	start A bird --memory 1G --append "workset=8M rate=100000"
+	RANDOM=$$
+	echo "seed $$"
+	receiver B
+	for i in {1..10}; do
+		after=$((RANDOM * 25000)) # bytes: anything up to 780 MiB of the 1 GiB
+		WATARI_RUNTIME_DIR=$PWD/A "$W" migrate bird --to "127.0.0.1:$PORT" >move.log 2>&1 3>&- &
+		move=$!
+		until_ok 10 copying A bird
+		until_ok 10 sent_beyond "$after"
+		target=$(incoming "$RECEIVER")
+		kill -9 "$target"
+		begin=$SECONDS
+		! wait "$move"
+		[ $((SECONDS - begin)) -le 5 ]
+		echo "move $i, killed after $after bytes: $(tail -n 1 move.log)"
+		[ "$(grep -c '^watari: ' move.log)" -eq 1 ]
+		grep -q "did not move" move.log
+		lives A bird
+	done
+	receiver C
+	on A migrate bird --to "127.0.0.1:$PORT"
+	lives C bird
+	fails "no guest named" on A status bird
+}
+
+copying() {
+	[ "$(field "$1" "$2" migration.phase)" = copy ]
+}
