@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A move, from above: what hv/cmd and hv/ctl call. The source's side runs on a thread of its own
- * in the guest's process; the target's side runs on the main thread of the process that will be
- * the guest's. Both open with the rendezvous (rendezvous.h) on a TCP connection, agree on versions,
+ * A move, from above: what hv/ctl calls. Each side blocks, on a thread of its own in the process
+ * that is, or will be, the guest's; that process goes on answering its control socket. Both open with the rendezvous (rendezvous.h) on a TCP connection, agree on versions,
  * guest and transport, then move the guest over the transport (docs/protocol.md).
  * Next in the flow: hv/migrate/rendezvous.h.
  */

@@ -2,7 +2,7 @@
 /*
  * Owns the target's side of a running move: takes messages off the transport, loads the state,
  * thaws. Pages need no hand of ours: the transport puts them into guest memory. Decides nothing:
- * target.c does. Runs on the main thread of the process that will be the guest's.
+ * target.c does. Runs on one thread, the arrival's, of the process that will be the guest's.
  * Invariant: the machine is thawed in one place, on TARGET_DO_THAW.
  * Next in the flow: hv/vm runs the guest.
  */
