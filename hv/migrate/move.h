@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A move, from above: what hv/ctl calls. Each side blocks, on a thread of its own in the process
- * that is, or will be, the guest's; that process goes on answering its control socket. Both open with the rendezvous (rendezvous.h) on a TCP connection, agree on versions,
- * guest and transport, then move the guest over the transport (docs/protocol.md).
- * Next in the flow: hv/migrate/rendezvous.h.
+ * that is, or will be, the guest's; that process goes on answering its control socket. Both open
+ * with the rendezvous (rendezvous.h) on a TCP connection, agree on versions, guest and transport,
+ * then move the guest over the transport (docs/protocol.md). Next in the flow:
+ * hv/migrate/rendezvous.h.
  */
 #ifndef WATARI_MIGRATE_MOVE_H
 #define WATARI_MIGRATE_MOVE_H
