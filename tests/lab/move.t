@@ -24,7 +24,7 @@ kernel=$lab_guest_kernel
 initrd=$lab_guest_initrd
 cpus="$cpus"
 moves=$moves
-seconds=${LAB_SECONDS:-$((20 + moves * 5))}
+seconds=${LAB_SECONDS:-$((20 + moves * 13))}
 END
 cp "$lab_tests/move-inside" "$dir/script"
 
