@@ -7,7 +7,8 @@
 # Never needs /dev/kvm on this machine: the emulated host has its own.
 # Next in the flow: tests/lab/move-inside does it, tests/lab/judge says how it went.
 #
-# Environment: LAB_CPUS="1", LAB_MOVES=10, LAB_SECONDS (how long a guest counts), LAB_TIMEOUT.
+# Environment: LAB_CPUS="1", LAB_MOVES=10, LAB_SECONDS (how long a guest counts at
+# most), LAB_TIMEOUT.
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -24,7 +25,7 @@ kernel=$lab_guest_kernel
 initrd=$lab_guest_initrd
 cpus="$cpus"
 moves=$moves
-seconds=${LAB_SECONDS:-$((20 + moves * 13))}
+seconds=${LAB_SECONDS:-$((60 + moves * 20))}
 END
 cp "$lab_tests/move-inside" "$dir/script"
 

@@ -2,13 +2,15 @@
 /*
  * What the lab's guest does while it is moved: one thread counts aloud on the console every 20 ms,
  * and a thread bound to each CPU rewrites memory and checks what it wrote before.
- * Never reads input; ends after the seconds it is given, by its own monotonic clock.
+ * Never reads input: its console may be a file. It ends when the word at the address it prints is
+ * not 0 any more (tests/lab/poke), or after the seconds it is given.
  * Invariant: the numbers of the ticks have no gap, so whoever reads the console sees a lost or a
  * doubled moment.
  * Next in the flow: tests/lab/stamp notes when each line arrives, tests/lab/judge compares.
  *
  *   tick CONSOLE SECONDS
- *   -> t NUMBER MONOTONIC_US                                       every 20 ms
+ *   -> stop GUEST_PHYSICAL_ADDRESS                                at the beginning
+ *      t NUMBER MONOTONIC_US                                       every 20 ms
  *      work NUMBER PAGES_BY_CPU0 [PAGES_BY_CPU1...]                every 10 ticks
  *      real NUMBER REALTIME_MINUS_MONOTONIC_US                     every 50 ticks
  *      ticks COUNT errors PAGES_FOUND_WRONG                        at the end
@@ -21,6 +23,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +44,24 @@ struct worker {
 	uint64_t version[PAGES]; /* what the worker wrote last, kept apart from where it wrote */
 	uint64_t work, errors;   /* read by the ticking thread: relaxed atomics */
 };
+
+/* A page of its own, where the host leaves word. */
+static volatile uint64_t stop[WORDS] __attribute__((aligned(4096)));
+
+/* The guest-physical address of stop[]; 0 if it cannot be known. */
+static uint64_t stop_address(void)
+{
+	uint64_t entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	stop[0] = 0;
+	if (fd < 0 || mlock((const void *)stop, sizeof(stop)) < 0 ||
+		pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)stop / 4096 * 8)) !=
+			sizeof(entry))
+		return 0;
+	close(fd);
+	return (entry & ((1ull << 55) - 1)) * 4096;
+}
 
 static uint64_t now_us(clockid_t clock)
 {
@@ -135,8 +156,9 @@ int main(int argc, char **argv)
 	}
 
 	uint64_t end = now_us(CLOCK_MONOTONIC) + strtoull(argv[2], NULL, 10) * 1000000;
+	fprintf(out, "stop %#lx\n", (unsigned long)stop_address());
 	clock_gettime(CLOCK_MONOTONIC, &next);
-	while (now_us(CLOCK_MONOTONIC) < end) {
+	while (!stop[0] && now_us(CLOCK_MONOTONIC) < end) {
 		tick(out, n++, workers, (int)cpus);
 		next.tv_nsec += TICK_NS;
 		if (next.tv_nsec >= 1000000000l) {
