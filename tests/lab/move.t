@@ -2,17 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Real Linux, real KVM: in an emulated host, watari boots Debian's unmodified cloud kernel and moves
-# it live between two watari processes, five times there and back, with 1 vCPU
-# (2 vCPUs: move-smp.t).
+# it live between two watari processes, five times there and back, with 1 and with 2 vCPUs.
 # Never needs /dev/kvm on this machine: the emulated host has its own.
 # Next in the flow: tests/lab/move-inside does it, tests/lab/judge says how it went.
 #
-# Environment: LAB_CPUS="1", LAB_MOVES=10, LAB_SECONDS (how long a guest counts at
+# Environment: LAB_CPUS="1 2", LAB_MOVES=10, LAB_SECONDS (how long a guest counts at
 # most), LAB_TIMEOUT.
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-cpus=${LAB_CPUS:-1} moves=${LAB_MOVES:-10}
+cpus=${LAB_CPUS:-1 2} moves=${LAB_MOVES:-10}
 [ -x "$lab_watari" ] || lab_die "$lab_watari is not built: run make"
 lab_prepare
 
