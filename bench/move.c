@@ -101,7 +101,7 @@ static int move_ask(struct bench_ends *x, const struct bench_config *c, int from
 	snprintf(to, sizeof(to), "127.0.0.1:%u", x->end[!from].port);
 	request = json_pack("{s:s,s:s,s:s,s:I,s:s}", "op", "migrate", "to", to, "transport",
 		c->transport, "downtime_limit_ns", (json_int_t)c->downtime_limit_ns, "on_stall",
-		"abort");
+		"throttle");
 	if (!request)
 		return err_set(e, -ENOMEM, "no memory for a request");
 	rc = ctl_client_open(&k, x->end[from].dir, ENDS_NAME, e);

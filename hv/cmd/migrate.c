@@ -23,11 +23,11 @@
 #define MIGRATE_LINE_NS NSEC_PER_SEC /* between plain progress lines */
 
 struct migrate_args {
-	const char *name, *to, *transport, *limit, *streams, *on_stall;
+	const char *name, *to, *transport, *limit, *streams, *on_stall, *bandwidth;
 	bool json, verbose;
 };
 
-enum { MIGRATE_TRANSPORT = 256, MIGRATE_LIMIT, MIGRATE_STREAMS, MIGRATE_STALL };
+enum { MIGRATE_TRANSPORT = 256, MIGRATE_LIMIT, MIGRATE_STREAMS, MIGRATE_STALL, MIGRATE_BANDWIDTH };
 
 static const struct argp_option migrate_options[] = {
 	{ .name = "to", .key = 't', .arg = "ADDR:PORT", .doc = "Where 'watari receive' listens" },
@@ -45,9 +45,14 @@ static const struct argp_option migrate_options[] = {
 		.doc = "Data connections, 1 to 16 (default 1)" },
 	{ .name = "on-stall",
 		.key = MIGRATE_STALL,
-		.arg = "abort|freeze",
-		.doc = "What to do when the guest writes faster than it can be sent: give up (default), "
-		       "or freeze it all the same" },
+		.arg = "throttle|freeze|abort",
+		.doc = "What to do when the guest writes faster than it can be sent: slow it down as "
+		       "little as suffices (default), freeze it all the same, or give up" },
+	{ .name = "bandwidth",
+		.key = MIGRATE_BANDWIDTH,
+		.arg = "RATE",
+		.doc = "Send at most so many bytes a second while the guest runs, for example 500M "
+		       "(default: no limit)" },
 	{ .name = "verbose", .key = 'v', .doc = "Tell the steps of the blackout" },
 	{ .name = "json",
 		.key = 'j',
@@ -65,6 +70,7 @@ static error_t migrate_option(int key, char *arg, struct argp_state *state)
 	case MIGRATE_LIMIT: a->limit = arg; break;
 	case MIGRATE_STREAMS: a->streams = arg; break;
 	case MIGRATE_STALL: a->on_stall = arg; break;
+	case MIGRATE_BANDWIDTH: a->bandwidth = arg; break;
 	case 'v': a->verbose = true; break;
 	case 'j': a->json = true; break;
 	case ARGP_KEY_ARG:
@@ -92,24 +98,27 @@ static const struct argp migrate_argp = {
 /* The request, with every value checked here, so that the error is about what was typed. */
 static int migrate_request(const struct migrate_args *a, json_t **out, struct err *e)
 {
-	uint64_t limit, streams;
+	uint64_t limit, streams, bandwidth = 0;
+	enum mig_on_stall stall;
 	struct ctl_addr to;
 	int rc;
 
 	if ((rc = ctl_addr_parse(a->to, NULL, 1, &to, e)) < 0 ||
 		(rc = duration_parse(a->limit, &limit, e)) < 0 ||
-		(rc = number_parse(a->streams, "streams", 1, 16, &streams, e)) < 0)
+		(rc = number_parse(a->streams, "streams", 1, 16, &streams, e)) < 0 ||
+		(rc = mig_on_stall_parse(a->on_stall, &stall, e)) < 0 ||
+		(a->bandwidth && (rc = size_parse(a->bandwidth, &bandwidth, e)) < 0))
 		return rc;
+	if (a->bandwidth && (bandwidth < MIG_BANDWIDTH_LEAST || bandwidth > INT64_MAX))
+		return err_set(e, -EINVAL, "bandwidth '%s' is less than 1M a second", a->bandwidth);
 	if (limit == 0 || limit > 60 * NSEC_PER_SEC)
 		return err_set(
 			e, -EINVAL, "downtime limit '%s' is not between 1ns and 60s", a->limit);
-	if (strcmp(a->on_stall, "abort") != 0 && strcmp(a->on_stall, "freeze") != 0)
-		return err_set(e, -EINVAL, "on-stall '%s' is none of abort, freeze", a->on_stall);
 	if (!transport_find(a->transport, e))
 		return e->code;
-	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I}", "op", "migrate", "to", a->to, "transport",
+	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I}", "op", "migrate", "to", a->to, "transport",
 		a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall", a->on_stall,
-		"streams", (json_int_t)streams);
+		"streams", (json_int_t)streams, "bandwidth", (json_int_t)bandwidth);
 	return *out ? 0 : err_set(e, -EINVAL, "an argument is not UTF-8 text");
 }
 
@@ -122,7 +131,7 @@ struct migrate_show {
 
 static void migrate_progress(struct migrate_show *s, const struct mig_progress *p)
 {
-	char sent[32], rate[32], left[32], eta[32] = "-";
+	char sent[32], rate[32], left[32], eta[32] = "-", slow[40] = "";
 	uint64_t now = clock_mono_ns();
 
 	if (!s->terminal && (p->phase == MIG_PHASE_INIT || now - s->last_ns < MIGRATE_LINE_NS))
@@ -130,11 +139,13 @@ static void migrate_progress(struct migrate_show *s, const struct mig_progress *
 	s->last_ns = now;
 	if (p->eta_ns)
 		duration_format(p->eta_ns, eta, sizeof(eta));
-	printf("%s%-6s  round %-3u  sent %10s  %10s/s  left %10s  ETA %8s%s",
+	if (p->share < SOURCE_SHARE_FULL)
+		snprintf(slow, sizeof(slow), "  guest slowed to %u %%", (p->share + 5) / 10);
+	printf("%s%-6s  round %-3u  sent %10s  %10s/s  left %10s  ETA %8s%s%s",
 		s->terminal ? "\r" : "", mig_phase_name(p->phase), p->round,
 		size_format(p->sent_bytes, sent, sizeof(sent)),
 		size_format(p->goodput, rate, sizeof(rate)),
-		size_format(p->residual_bytes, left, sizeof(left)), eta,
+		size_format(p->residual_bytes, left, sizeof(left)), eta, slow,
 		s->terminal ? "\033[K" : "\n");
 	fflush(stdout);
 	s->open = s->terminal;
@@ -177,8 +188,16 @@ static void migrate_tell(const struct migrate_args *a, const struct mig_result *
 		r->rounds == 1 ? "" : "s", size_format(r->sent_bytes, sent, sizeof(sent)),
 		size_format(r->goodput, rate, sizeof(rate)),
 		duration_format(r->blackout.total_ns, blackout, sizeof(blackout)));
-	if (a->verbose)
-		migrate_steps(&r->blackout);
+	if (r->share_least < SOURCE_SHARE_FULL)
+		printf("it wrote faster than it could be sent: its writing CPUs were slowed down to "
+		       "%.1f %%, which cost each %s\n",
+			r->share_least / 10.0,
+			duration_format(r->throttled_ns, total, sizeof(total)));
+	if (!a->verbose)
+		return;
+	migrate_steps(&r->blackout);
+	printf("  predicted in all       %10s\n",
+		duration_format(r->predicted_blackout_ns, total, sizeof(total)));
 }
 
 static int migrate_finish(const struct migrate_args *a, const json_t *answer, struct err *e)
@@ -266,7 +285,7 @@ static int migrate_wait(
 int cmd_migrate(int argc, char **argv)
 {
 	struct migrate_args args = {
-		.transport = "tcp", .limit = "10ms", .streams = "1", .on_stall = "abort"
+		.transport = "tcp", .limit = "10ms", .streams = "1", .on_stall = "throttle"
 	};
 	struct ctl_client *c = NULL;
 	json_t *request = NULL;

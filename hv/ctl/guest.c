@@ -262,7 +262,7 @@ static void guest_left(void *arg, int rc, const struct mig_result *r, const stru
 static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_addr *to,
 	const struct xport_ops **xport, struct mig_params *p, struct err *e)
 {
-	const char *text = NULL, *transport = "tcp", *stall = "abort";
+	const char *text = NULL, *transport = "tcp", *stall = "throttle";
 	uint64_t streams;
 	int rc;
 
@@ -273,14 +273,14 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 		(rc = ctl_get_str(j, "transport", &transport, e)) < 0 ||
 		(rc = ctl_get_str(j, "on_stall", &stall, e)) < 0 ||
 		(rc = ctl_get_u64(j, "streams", 1, 16, &streams, e)) < 0 ||
+		(rc = ctl_get_u64(j, "bandwidth", 0, INT64_MAX, &p->bandwidth, e)) < 0 ||
 		(rc = ctl_get_u64(j, "downtime_limit_ns", 1, 60 * NSEC_PER_SEC,
 			 &p->downtime_limit_ns, e)) < 0)
 		return rc;
 	if (!text)
 		return err_set(e, -EINVAL, "'to' is missing: where shall the guest move?");
-	if (strcmp(stall, "abort") != 0 && strcmp(stall, "freeze") != 0)
-		return err_set(e, -EINVAL, "'on_stall' must be abort or freeze, not '%s'", stall);
-	p->on_stall = stall[0] == 'f' ? MIG_ON_STALL_FREEZE : MIG_ON_STALL_ABORT;
+	if (mig_on_stall_parse(stall, &p->on_stall, e))
+		return e->code;
 	p->streams = (unsigned)streams;
 	*xport = g->hooks.transport(transport, e);
 	if (!*xport)

@@ -82,6 +82,11 @@ static void move_track_stop(void *arg)
 	vm_mig_ops.track_stop(((struct ctl_move *)arg)->vm);
 }
 
+static void move_throttle(void *arg, unsigned share)
+{
+	vm_mig_ops.throttle(((struct ctl_move *)arg)->vm, share);
+}
+
 static int move_freeze(void *arg, struct err *e)
 {
 	return vm_mig_ops.freeze(((struct ctl_move *)arg)->vm, e);
@@ -108,6 +113,7 @@ static const struct mig_vm_ops move_vm_ops = {
 	.track_start = move_track_start,
 	.track_harvest = move_track_harvest,
 	.track_stop = move_track_stop,
+	.throttle = move_throttle,
 	.freeze = move_freeze,
 	.thaw = move_thaw,
 	.save = move_save,

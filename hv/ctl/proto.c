@@ -101,6 +101,7 @@ static const struct proto_field progress_fields[] = {
 	FIELD(mig_progress, dirty_rate),
 	FIELD(mig_progress, predicted_blackout_ns),
 	FIELD(mig_progress, eta_ns),
+	FIELD(mig_progress, share),
 };
 
 static const struct proto_field result_fields[] = {
@@ -114,6 +115,8 @@ static const struct proto_field result_fields[] = {
 	FIELD(mig_result, residual_bytes),
 	FIELD(mig_result, goodput),
 	FIELD(mig_result, predicted_blackout_ns),
+	FIELD(mig_result, share_least),
+	FIELD(mig_result, throttled_ns),
 };
 
 static const struct proto_field blackout_fields[] = {

@@ -71,6 +71,8 @@ static int ring_collect(struct vcpu *v, struct dirty_map *d, uint32_t *n, struct
 		v->ring_next++;
 	}
 	*n += i;
+	/* Written by whoever holds the tracker's lock, read by the throttle at any time. */
+	__atomic_store_n(&v->dirtied, v->dirtied + i, __ATOMIC_RELAXED);
 	return i == size ? -EOVERFLOW : 0;
 }
 

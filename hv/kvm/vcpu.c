@@ -254,6 +254,11 @@ int vcpu_complete_io(struct vcpu *v, struct vcpu_exit *out)
 	}
 }
 
+uint64_t vcpu_dirtied(const struct vcpu *v)
+{
+	return __atomic_load_n(&v->dirtied, __ATOMIC_RELAXED);
+}
+
 void vcpu_immediate_exit_set(struct vcpu *v, int on)
 {
 	/* One byte, read by the kernel on this thread or set by a signal handler on it. */

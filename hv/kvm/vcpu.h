@@ -32,6 +32,7 @@ struct vcpu {
 	struct vcpu_staged *staged; /* state between take and load; buffers for saving */
 	void *ring;                 /* dirty ring, vm->ring_size entries, or NULL */
 	uint32_t ring_next;         /* index of the next entry to collect */
+	uint64_t dirtied;           /* entries collected so far; atomic */
 };
 
 enum vcpu_exit_type {
@@ -96,6 +97,12 @@ int vcpu_complete_io(struct vcpu *v, struct vcpu_exit *out);
  * with a signal to its thread). 0: clears. Safe in a signal handler of the vCPU's own thread.
  */
 void vcpu_immediate_exit_set(struct vcpu *v, int on);
+
+/*
+ * Pages this vCPU's dirty ring has yielded since the vCPU was made, each once per harvest in which
+ * it was dirty; 0 where the dirty log is used. Any thread.
+ */
+uint64_t vcpu_dirtied(const struct vcpu *v);
 
 /* The instruction pointer, for messages; 0 if it cannot be read. vCPU not running. */
 uint64_t vcpu_rip(const struct vcpu *v);

@@ -18,10 +18,27 @@ void mig_params_default(struct mig_params *p)
 {
 	*p = (struct mig_params){
 		.downtime_limit_ns = 10 * NSEC_PER_MSEC,
-		.on_stall = MIG_ON_STALL_ABORT,
+		.on_stall = MIG_ON_STALL_THROTTLE,
 		.streams = 1,
 		.connect_timeout_ns = 4 * NSEC_PER_SEC,
 	};
+}
+
+int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e)
+{
+	static const char *const names[] = {
+		[MIG_ON_STALL_THROTTLE] = "throttle",
+		[MIG_ON_STALL_FREEZE] = "freeze",
+		[MIG_ON_STALL_ABORT] = "abort",
+	};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*out = (enum mig_on_stall)i;
+			return 0;
+		}
+	}
+	return err_set(e, -EINVAL, "on-stall '%s' is none of throttle, freeze, abort", text);
 }
 
 const char *mig_phase_name(enum mig_phase p)

@@ -14,14 +14,19 @@
 
 #include "hv/base/err.h"
 #include "hv/migrate/rendezvous.h"
+#include "hv/migrate/source.h"
 #include "hv/migrate/vm_ops.h"
 #include "hv/migrate/xport.h"
 
-enum mig_on_stall { MIG_ON_STALL_ABORT, MIG_ON_STALL_FREEZE };
+/* "throttle", "freeze", "abort"; -EINVAL names what it got. */
+int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e);
+
+#define MIG_BANDWIDTH_LEAST (1ull << 20) /* bytes/s */
 
 struct mig_params {
 	uint64_t downtime_limit_ns;  /* the predicted blackout must fit in it; default 10 ms */
-	enum mig_on_stall on_stall;  /* when rounds stop getting smaller; default abort */
+	enum mig_on_stall on_stall;  /* when rounds stop getting smaller; default throttle */
+	uint64_t bandwidth;          /* bytes/s of page payload while the guest runs; 0: no limit */
 	unsigned streams;            /* 1..16, default 1 */
 	uint64_t connect_timeout_ns; /* rendezvous and connection each; default 5 s */
 };
@@ -47,6 +52,7 @@ struct mig_progress {
 	uint64_t dirty_rate;     /* bytes/s the guest dirtied in the last round; 0: not known */
 	uint64_t predicted_blackout_ns; /* if frozen now; 0: not known yet */
 	uint64_t eta_ns;                /* to the end of this round; 0: not known */
+	unsigned share; /* thousandths of their time that writing vCPUs are left with; 1000: all */
 };
 
 /* The steps of the blackout, each in ns, as the source saw them. */
@@ -70,6 +76,8 @@ struct mig_result {
 	uint64_t residual_bytes;                        /* moved while frozen */
 	uint64_t goodput;                               /* bytes/s over the copy phase */
 	uint64_t predicted_blackout_ns;
+	unsigned share_least;  /* the least share of their time that writing vCPUs were left with */
+	uint64_t throttled_ns; /* time they did not get, each: what throttling cost them */
 	struct mig_blackout blackout;
 	bool committed; /* true: the target owns the guest, whatever the return value says */
 };

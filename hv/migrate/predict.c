@@ -9,6 +9,7 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/size.h"
+#include "hv/mem/gmem.h"
 
 #define PREDICT_ROUND_MIN (1ull << 20) /* bytes: smaller rounds measure latency, not goodput */
 
@@ -46,26 +47,62 @@ static uint64_t predict_transfer(const struct source *s, uint64_t bytes)
 	return (uint64_t)((double)bytes * 1e9 / goodput);
 }
 
-uint64_t predict_blackout(const struct source *s)
+/* All of a blackout but sending the residual. */
+static uint64_t predict_fixed(const struct source *s)
 {
 	uint64_t stop = s->stop_ns ? s->stop_ns : PREDICT_STOP_NS;
 
-	return stop + s->harvest_ns + predict_transfer(s, s->residual_pages * 4096) + s->save_ns +
-	       predict_transfer(s, s->state_bytes) + s->load_ns +
-	       PREDICT_ROUND_TRIPS * s->params.rtt_ns;
+	return stop + s->harvest_ns + s->save_ns + predict_transfer(s, s->state_bytes) +
+	       s->load_ns + PREDICT_ROUND_TRIPS * s->params.rtt_ns;
+}
+
+uint64_t predict_blackout(const struct source *s)
+{
+	return predict_fixed(s) + predict_transfer(s, s->residual_pages * GMEM_PAGE_SIZE);
+}
+
+bool predict_impossible(const struct source *s)
+{
+	return predict_fixed(s) > s->params.downtime_limit_ns;
+}
+
+bool predict_worth_a_round(const struct source *s)
+{
+	uint64_t send = predict_transfer(s, s->residual_pages * GMEM_PAGE_SIZE);
+	double round = (double)(send + s->harvest_ns + s->params.rtt_ns);
+	double left = (double)s->dirty_rate * round / 1e9; /* bytes */
+	uint64_t next = predict_fixed(s) + predict_transfer(s, (uint64_t)left);
+
+	return s->polish < PREDICT_POLISH_ROUNDS && next < s->predicted_ns / 4 * 3;
+}
+
+unsigned predict_share(const struct source *s)
+{
+	double factor = s->dirty_rate ? (double)s->goodput / 2 / (double)s->dirty_rate : 0.5;
+	unsigned share;
+
+	/* One step is bounded on both sides: a round on a busy host may measure nonsense. */
+	factor = factor > 0.7 ? 0.7 : factor < 0.1 ? 0.1 : factor;
+	share = (unsigned)(s->share * factor);
+	return share > SOURCE_SHARE_LEAST ? share : SOURCE_SHARE_LEAST;
 }
 
 int predict_explain_stall(const struct source *s, struct err *e)
 {
 	char left[32], rate[32], link[32], want[32], limit[32];
 
+	duration_format(s->params.downtime_limit_ns, limit, sizeof(limit));
+	if (predict_impossible(s))
+		return err_set(e, -ETIME,
+			"the limit of %s cannot be met: with nothing left to send, the blackout "
+			"would still be %s. Raise --downtime-limit",
+			limit, duration_format(predict_fixed(s), want, sizeof(want)));
 	return err_set(e, -ETIME,
 		"the move does not converge: after %u rounds %s are still to be sent; the guest "
 		"dirties %s/s and the link carries %s/s, so the blackout would be %s while the "
 		"limit is %s. Raise --downtime-limit, use --on-stall freeze, or use a faster link",
-		s->round, size_format(s->residual_pages * 4096, left, sizeof(left)),
+		s->round, size_format(s->residual_pages * GMEM_PAGE_SIZE, left, sizeof(left)),
 		size_format(s->dirty_rate, rate, sizeof(rate)),
 		size_format(s->goodput, link, sizeof(link)),
-		duration_format(s->predicted_ns, want, sizeof(want)),
-		duration_format(s->params.downtime_limit_ns, limit, sizeof(limit)));
+		duration_format(s->predicted_ns, want, sizeof(want)), limit);
 }

@@ -7,6 +7,7 @@
 #ifndef WATARI_MIGRATE_PREDICT_H
 #define WATARI_MIGRATE_PREDICT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hv/migrate/source.h"
@@ -14,9 +15,13 @@
 /*
  * Rounds in a row without progress that count as a stall. Rounds shrink geometrically when a guest
  * dirties less than the link carries, so five without a gain of a tenth are no accident; on a busy
- * host one or two are.
+ * host one or two are. Throttling can be taken back, so it need not be as sure of it.
  */
-#define PREDICT_STALL_ROUNDS 5
+#define PREDICT_STALL_ROUNDS          5
+#define PREDICT_STALL_ROUNDS_THROTTLE 2
+
+/* Rounds that may be spent on a blackout well below the limit once it is met. */
+#define PREDICT_POLISH_ROUNDS 8
 
 /* Bytes/s of @bytes in @ns; 0 if @ns is 0. */
 uint64_t predict_rate(uint64_t bytes, uint64_t ns);
@@ -32,6 +37,24 @@ uint64_t predict_goodput(uint64_t old, uint64_t bytes, uint64_t ns);
  * goodput, save and load as rehearsed, round trips for the hand-over.
  */
 uint64_t predict_blackout(const struct source *s);
+
+/*
+ * True if one more round, with the guest running, would make the blackout shorter by a quarter or
+ * more: the pages dirtied while the residual is sent are fewer than the residual.
+ */
+bool predict_worth_a_round(const struct source *s);
+
+/* True if the blackout would exceed the limit with nothing left to send: slowing the guest down
+ * cannot help. */
+bool predict_impossible(const struct source *s);
+
+/*
+ * The share of their time, in thousandths, to which the writing vCPUs are to be slowed next:
+ * enough, by what the last round measured, to dirty half of what the link carries; at least
+ * SOURCE_SHARE_LEAST. Dirty rates are measured in distinct pages, so a small working set that is
+ * rewritten many times a round takes more than one step.
+ */
+unsigned predict_share(const struct source *s);
 
 /* Says why rounds do not get smaller, with the figures and the ways out. Returns e->code. */
 int predict_explain_stall(const struct source *s, struct err *e);

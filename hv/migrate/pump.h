@@ -14,6 +14,8 @@
 #define PUMP_FROZEN_TIMEOUT_NS (5ull * 1000000000)  /* ... or this, while the guest is frozen */
 #define PUMP_PROGRESS_NS       (100ull * 1000000)
 #define PUMP_EVENTS            64
+#define PUMP_BUDGET_NS         (20ull * 1000000) /* what --bandwidth lets go in one burst */
+#define PUMP_BUDGET_POLL_NS    (1ull * 1000000)
 
 /*
  * Runs the source side over the connected @x until the move ends; @clock as measured by the

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "hv/base/clock.h"
+#include "hv/base/urgency.h"
 #include "hv/migrate/plan.h"
 #include "hv/migrate/predict.h"
 #include "hv/migrate/source.h"
@@ -30,6 +31,10 @@ struct pump {
 	struct wbuf msg;
 	struct mig_result *out;
 	uint64_t start, next_progress;
+	int64_t budget; /* bytes that --bandwidth lets go now, and as of when */
+	uint64_t budget_at;
+	unsigned share; /* what the vCPUs are left with, and since when */
+	uint64_t share_at;
 	uint64_t sent_before_round; /* pages_sent when the round began */
 	bool sending;
 	bool finished;
@@ -123,11 +128,26 @@ static void pump_do_harvest(struct pump *p)
 	pump_simple(p, SOURCE_EV_HARVESTED, p->plan.todo_pages, found, p->harvested_at - t);
 }
 
+/* Books what the share so far has cost, and goes on with @share. */
+static void pump_share(struct pump *p, unsigned share)
+{
+	uint64_t now = clock_mono_ns();
+
+	p->out->throttled_ns +=
+		(now - p->share_at) / SOURCE_SHARE_FULL * (SOURCE_SHARE_FULL - p->share);
+	if (share < p->out->share_least)
+		p->out->share_least = share;
+	p->share = share;
+	p->share_at = now;
+}
+
 static void pump_do_freeze(struct pump *p)
 {
 	struct err e = { 0 };
 
+	urgency_set(URGENCY_HIGH);
 	p->freeze_at = clock_mono_ns();
+	pump_share(p, p->share);
 	p->out->predicted_blackout_ns = p->s.predicted_ns;
 	p->out->rounds = p->s.round;
 	if (p->a->ops->freeze(p->a->vm, &e)) {
@@ -176,9 +196,16 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 		p->sent_before_round = p->plan.pages_sent;
 		break;
 	case SOURCE_DO_ROUND:
+		/* The bulk is on its way. What follows is short, and the guest is faster than it
+		 * if it has to wait. */
+		urgency_set(URGENCY_NORMAL);
 		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_ROUND, .round = d->a });
 		break;
 	case SOURCE_DO_HARVEST: pump_do_harvest(p); break;
+	case SOURCE_DO_THROTTLE:
+		pump_share(p, (unsigned)d->a);
+		p->a->ops->throttle(p->a->vm, (unsigned)d->a);
+		break;
 	case SOURCE_DO_FREEZE: pump_do_freeze(p); break;
 	case SOURCE_DO_SAVE: pump_do_save(p); break;
 	case SOURCE_DO_COMMIT:
@@ -202,13 +229,33 @@ static bool pump_is_zero(void *arg, uint32_t region, uint64_t page)
 	return gmem_page_is_zero(m->regions[region].host + (page << GMEM_PAGE_SHIFT));
 }
 
-/* Posts until the transport is full or nothing is left to post. */
+/*
+ * Whether --bandwidth lets something go now: a bucket that fills at the given rate and holds what
+ * flows in PUMP_BUDGET_NS, so a wait that lasted longer is not made up for by a burst. It may be
+ * overdrawn by one put. A frozen guest is not kept waiting.
+ */
+static bool pump_may_send(struct pump *p)
+{
+	uint64_t rate = p->a->params.bandwidth, now, spent;
+
+	if (!rate || p->s.frozen || p->budget > 0)
+		return true;
+	now = clock_mono_ns();
+	spent = now - p->budget_at;
+	if (spent > PUMP_BUDGET_NS)
+		spent = PUMP_BUDGET_NS;
+	p->budget += (int64_t)((double)rate * (double)spent / 1e9);
+	p->budget_at = now;
+	return p->budget > 0;
+}
+
+/* Posts until the transport is full, the budget is spent or nothing is left to post. */
 static void pump_post(struct pump *p)
 {
 	struct err e = { 0 };
 	struct plan_run run;
 
-	while (plan_next(&p->plan, pump_is_zero, p->a->mem, &run)) {
+	while (pump_may_send(p) && plan_next(&p->plan, pump_is_zero, p->a->mem, &run)) {
 		struct xport_put put = {
 			.region = run.region,
 			.offset = run.page << GMEM_PAGE_SHIFT,
@@ -218,8 +265,10 @@ static void pump_post(struct pump *p)
 		};
 		int r = p->a->xport->put(p->x, &put, &e);
 
-		if (r == 0)
+		if (r == 0) {
+			p->budget -= run.zero ? 0 : put.length;
 			continue;
+		}
 		plan_unpost(&p->plan, &run);
 		if (r != -EAGAIN)
 			pump_fault(p, SOURCE_EV_DOWN, &e);
@@ -285,6 +334,10 @@ static uint64_t pump_timeout(const struct pump *p)
 
 	if (until > p->next_progress)
 		until = p->next_progress;
+	/* Out of budget: come back as soon as there is some again. */
+	if (p->sending && p->a->params.bandwidth && p->budget <= 0 &&
+		until > now + PUMP_BUDGET_POLL_NS)
+		until = now + PUMP_BUDGET_POLL_NS;
 	return until > now ? until - now : 0;
 }
 
@@ -331,6 +384,7 @@ static void pump_progress(struct pump *p, uint64_t now)
 		.dirty_rate = p->s.dirty_rate,
 		.predicted_blackout_ns = p->s.predicted_ns,
 		.eta_ns = speed ? (uint64_t)((double)left * 1e9 / (double)speed) : 0,
+		.share = p->share,
 	};
 
 	p->next_progress = now + PUMP_PROGRESS_NS;
@@ -393,7 +447,7 @@ static int pump_init(struct pump *p, struct err *e)
 {
 	struct source_params sp = {
 		.downtime_limit_ns = p->a->params.downtime_limit_ns,
-		.freeze_on_stall = p->a->params.on_stall == MIG_ON_STALL_FREEZE,
+		.on_stall = p->a->params.on_stall,
 		.answer_timeout_ns = PUMP_ANSWER_TIMEOUT_NS,
 		.frozen_timeout_ns = PUMP_FROZEN_TIMEOUT_NS,
 		.rtt_ns = p->clock.rtt_ns,
@@ -414,11 +468,14 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	struct source_todo d;
 	int r;
 
-	p.start = clock_mono_ns();
+	p.start = p.share_at = clock_mono_ns();
+	p.budget_at = p.start;
+	p.share = out->share_least = SOURCE_SHARE_FULL;
 	p.next_progress = p.start;
 	r = pump_init(&p, e);
 	if (r)
 		goto out;
+	urgency_set(URGENCY_BACKGROUND);
 	pump_simple(&p, SOURCE_EV_CONNECTED, 0, 0, 0);
 	while (!p.finished) {
 		if (source_todo(&p.s, &d)) {
@@ -438,6 +495,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 		*e = p.s.err;
 	r = p.s.state == SOURCE_DONE ? 0 : p.s.err.code;
 out:
+	urgency_set(URGENCY_NORMAL);
 	plan_fini(&p.plan);
 	dirty_map_fini(&p.found);
 	wbuf_fini(&p.msg);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "hv/base/clock.h"
+#include "hv/base/urgency.h"
 #include "hv/migrate/target.h"
 #include "hv/migrate/wire.h"
 
@@ -165,8 +166,12 @@ static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 		return;
 	}
 	switch (m.type) {
-	case WIRE_ROUND: tpump_simple(p, TARGET_EV_ROUND, m.round, 0, 0); return;
+	case WIRE_ROUND:
+		urgency_set(URGENCY_NORMAL); /* the bulk is here */
+		tpump_simple(p, TARGET_EV_ROUND, m.round, 0, 0);
+		return;
 	case WIRE_STATE:
+		urgency_set(URGENCY_HIGH); /* until the guest runs */
 		p->state = m;
 		tpump_simple(p, TARGET_EV_STATE, 0, 0, 0);
 		return;
@@ -235,6 +240,7 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 	p.next_progress = p.start;
 	wbuf_init(&p.msg);
 	target_init(&p.t);
+	urgency_set(URGENCY_BACKGROUND);
 	tpump_simple(&p, TARGET_EV_CONNECTED, 0, 0, 0);
 	while (!p.finished) {
 		if (target_todo(&p.t, &d)) {
@@ -246,6 +252,7 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 		if (p.t.ntodo == 0)
 			tpump_watch(&p);
 	}
+	urgency_set(URGENCY_NORMAL);
 	tpump_linger(&p, p.t.state == TARGET_DONE ? TARGET_LINGER_NS : 100 * NSEC_PER_MSEC);
 	a->xport->stats(x, &st);
 	out->committed = p.t.state == TARGET_DONE;

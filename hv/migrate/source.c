@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "hv/mem/gmem.h"
 #include "hv/migrate/predict.h"
 
 static void source_do(struct source *s, enum source_todo_type type, uint64_t a)
@@ -31,6 +32,9 @@ static void source_goto(struct source *s, enum source_state st, const struct sou
 static void source_give_up(struct source *s, const struct source_event *ev)
 {
 	s->ntodo = 0; /* what was still to be done for the move is not to be done any more */
+	if (s->share != SOURCE_SHARE_FULL)
+		source_do(s, SOURCE_DO_THROTTLE, SOURCE_SHARE_FULL);
+	s->share = SOURCE_SHARE_FULL;
 	if (s->frozen)
 		source_do(s, SOURCE_DO_THAW, 0);
 	s->frozen = false;
@@ -113,7 +117,9 @@ static bool source_stalled(struct source *s)
 		s->stalls = 0;
 		return false;
 	}
-	return ++s->stalls >= PREDICT_STALL_ROUNDS;
+	return ++s->stalls >= (s->params.on_stall == MIG_ON_STALL_THROTTLE
+					      ? PREDICT_STALL_ROUNDS_THROTTLE
+					      : PREDICT_STALL_ROUNDS);
 }
 
 static void source_freeze(struct source *s, const struct source_event *ev)
@@ -124,23 +130,43 @@ static void source_freeze(struct source *s, const struct source_event *ev)
 	source_goto(s, SOURCE_FREEZE, ev);
 }
 
+/* Rounds do not get smaller. */
+static void source_stall(struct source *s, const struct source_event *ev)
+{
+	if (s->params.on_stall == MIG_ON_STALL_FREEZE) {
+		source_freeze(s, ev);
+	} else if (s->params.on_stall == MIG_ON_STALL_ABORT || s->share == SOURCE_SHARE_LEAST ||
+		   predict_impossible(s)) {
+		predict_explain_stall(s, &s->err);
+		source_give_up(s, ev);
+	} else {
+		s->share = predict_share(s);
+		s->best_pages = UINT64_MAX;
+		s->stalls = 0;
+		source_do(s, SOURCE_DO_THROTTLE, s->share);
+		source_send_round(s, ev);
+	}
+}
+
+/* Meeting the limit is enough to freeze, but not while the blackout still gets much shorter. */
 static void source_harvested(struct source *s, const struct source_event *ev)
 {
 	uint64_t spent = ev->now - s->round_start;
 
 	s->residual_pages = ev->a;
 	s->harvest_ns = ev->c;
-	s->dirty_rate = predict_rate(ev->b * 4096, spent);
+	s->dirty_rate = predict_rate(ev->b * GMEM_PAGE_SIZE, spent);
 	s->predicted_ns = predict_blackout(s);
-	if (s->predicted_ns <= s->params.downtime_limit_ns) {
-		source_freeze(s, ev);
-	} else if (!source_stalled(s)) {
+	if (s->predicted_ns > s->params.downtime_limit_ns) {
+		if (source_stalled(s))
+			source_stall(s, ev);
+		else
+			source_send_round(s, ev);
+	} else if (predict_worth_a_round(s)) {
+		s->polish++;
 		source_send_round(s, ev);
-	} else if (s->params.freeze_on_stall) {
-		source_freeze(s, ev);
 	} else {
-		predict_explain_stall(s, &s->err);
-		source_give_up(s, ev);
+		source_freeze(s, ev);
 	}
 }
 
@@ -291,6 +317,7 @@ void source_init(struct source *s, const struct source_params *p)
 	memset(s, 0, sizeof(*s));
 	s->params = *p;
 	s->best_pages = UINT64_MAX;
+	s->share = SOURCE_SHARE_FULL;
 }
 
 void source_step(struct source *s, const struct source_event *ev)
@@ -396,6 +423,7 @@ const char *source_todo_name(enum source_todo_type t)
 		[SOURCE_DO_SEND] = "send",
 		[SOURCE_DO_ROUND] = "round",
 		[SOURCE_DO_HARVEST] = "harvest",
+		[SOURCE_DO_THROTTLE] = "throttle",
 		[SOURCE_DO_FREEZE] = "freeze",
 		[SOURCE_DO_SAVE] = "save",
 		[SOURCE_DO_COMMIT] = "commit",

@@ -67,17 +67,18 @@ struct source_event {
 };
 
 enum source_todo_type {
-	SOURCE_DO_TRACK,   /* turn tracking on, plan all allocated pages, say TRACKING */
-	SOURCE_DO_SEND,    /* post everything planned, say SENT */
-	SOURCE_DO_ROUND,   /* send ROUND. a: round */
-	SOURCE_DO_HARVEST, /* add dirty pages to the plan, say HARVESTED */
-	SOURCE_DO_FREEZE,  /* stop the guest, say FROZEN */
-	SOURCE_DO_SAVE,    /* save all state and send STATE, say SAVED */
-	SOURCE_DO_COMMIT,  /* send COMMIT */
-	SOURCE_DO_THAW,    /* let the guest run here */
-	SOURCE_DO_ABORT,   /* tell the target, if it can still be told: err.msg */
-	SOURCE_DO_UNTRACK, /* turn tracking off */
-	SOURCE_DO_FINISH,  /* the machine has ended: look at state and err */
+	SOURCE_DO_TRACK,    /* turn tracking on, plan all allocated pages, say TRACKING */
+	SOURCE_DO_SEND,     /* post everything planned, say SENT */
+	SOURCE_DO_ROUND,    /* send ROUND. a: round */
+	SOURCE_DO_HARVEST,  /* add dirty pages to the plan, say HARVESTED */
+	SOURCE_DO_THROTTLE, /* let the vCPUs that write run for a thousandths of their time */
+	SOURCE_DO_FREEZE,   /* stop the guest, say FROZEN */
+	SOURCE_DO_SAVE,     /* save all state and send STATE, say SAVED */
+	SOURCE_DO_COMMIT,   /* send COMMIT */
+	SOURCE_DO_THAW,     /* let the guest run here */
+	SOURCE_DO_ABORT,    /* tell the target, if it can still be told: err.msg */
+	SOURCE_DO_UNTRACK,  /* turn tracking off */
+	SOURCE_DO_FINISH,   /* the machine has ended: look at state and err */
 };
 
 struct source_todo {
@@ -85,9 +86,19 @@ struct source_todo {
 	uint64_t a;
 };
 
+/* What to do about a guest that dirties memory faster than it can be sent. */
+enum mig_on_stall {
+	MIG_ON_STALL_THROTTLE, /* slow its writers down, as little as suffices; then as ABORT */
+	MIG_ON_STALL_FREEZE,   /* freeze it all the same: the blackout exceeds the limit */
+	MIG_ON_STALL_ABORT,    /* give the move up */
+};
+
+#define SOURCE_SHARE_FULL  1000u /* thousandths of its time that a vCPU may run */
+#define SOURCE_SHARE_LEAST 10u
+
 struct source_params {
 	uint64_t downtime_limit_ns;
-	bool freeze_on_stall;       /* else give up */
+	enum mig_on_stall on_stall;
 	uint64_t answer_timeout_ns; /* how long the target may take to answer in the copy phase */
 	uint64_t frozen_timeout_ns; /* how long the guest may stay frozen before commit */
 	uint64_t rtt_ns;            /* measured at the rendezvous */
@@ -103,6 +114,8 @@ struct source {
 	bool frozen, tracking;
 	unsigned round;  /* of the pass being sent, 1 and up */
 	unsigned stalls; /* rounds in a row that did not get smaller */
+	unsigned polish; /* rounds made although the limit was met, to get well below it */
+	unsigned share;  /* what the vCPUs are left with: SOURCE_SHARE_FULL unless throttled */
 	uint64_t since;  /* when the present wait began */
 	uint64_t round_start, round_bytes;
 	uint64_t best_pages;     /* fewest pages left after any round */

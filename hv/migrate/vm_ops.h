@@ -28,6 +28,12 @@ struct mig_vm_ops {
 	void (*track_stop)(void *vm);
 
 	/*
+	 * Lets the vCPUs that write memory run for @share thousandths of their time; 1000 takes
+	 * that back. Returns at once. A machine that is loaded elsewhere is not throttled there.
+	 */
+	void (*throttle)(void *vm, unsigned share);
+
+	/*
 	 * Stops all vCPUs and device work; on return nothing writes guest memory any more. Nests
 	 * with a pause by the user: thaw() lets the guest run only if nobody else holds it.
 	 */

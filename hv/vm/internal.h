@@ -28,6 +28,12 @@ struct vm_cpu {
 	struct vcpu vcpu;
 	pthread_t thread;
 	bool in_guest; /* counted in vm->running; under the lock */
+	pid_t tid;     /* 0: the thread is not there yet; under the lock */
+	bool hurried;  /* its thread goes before others until it next runs the guest; likewise */
+	/* throttle.c, under the lock */
+	bool writer, paused;
+	uint64_t dirtied,
+		wrote; /* pages of its dirty ring: in all, and between the last two looks */
 };
 
 struct vm_irq {
@@ -61,6 +67,10 @@ struct vm {
 	unsigned hold;       /* enum vm_hold bits; also read without the lock */
 	unsigned running;    /* vCPU threads that may be in the guest */
 	bool quit;
+	unsigned share;      /* thousandths of their time that writers run; under the lock */
+	pthread_cond_t slow; /* to the throttle's thread: share or quit changed; CLOCK_MONOTONIC */
+	pthread_t throttler;
+	bool throttling;     /* the thread exists; of the migration's thread, or of vm_free() */
 	enum vm_event event; /* raised and not taken */
 	char reason[160];
 	int event_fd;
@@ -80,8 +90,22 @@ void vm_exit_serve(struct vm_cpu *c, struct vcpu_exit *x);
  */
 void vm_event_raise(struct vm *vm, enum vm_event event, const char *reason);
 
+/*
+ * vcpus.c: lets the vCPU threads go before others on this host, to stop or to start at once
+ * although its processors are busy. Each comes back to normal when it next enters the guest.
+ */
+void vm_vcpus_hurry(struct vm *vm);
+
 /* vcpus.c: makes every vCPU in the guest leave it soon. Lock held. */
 void vm_kick_locked(struct vm *vm);
+/* ... or those that throttle.c has paused. */
+void vm_kick_paused_locked(struct vm *vm);
+
+/*
+ * throttle.c: lets the vCPUs that write memory run for @share thousandths of their time from now
+ * on; 1000: all of it. One thread at a time. May wait a period (2 ms) when it ends throttling.
+ */
+void vm_throttle(struct vm *vm, unsigned share);
 
 /* devices.c */
 int vm_devices_start(struct vm *vm, struct err *e);

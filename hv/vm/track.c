@@ -58,8 +58,14 @@ static void track_stop(void *arg)
 	vm->track.ops->stop(vm->track.self);
 }
 
+static void mig_throttle(void *arg, unsigned share)
+{
+	vm_throttle(arg, share);
+}
+
 static int mig_freeze(void *arg, struct err *e)
 {
+	vm_vcpus_hurry(arg);
 	return vm_hold(arg, VM_HOLD_MIGRATION, e);
 }
 
@@ -78,6 +84,7 @@ static int mig_save(void *arg, struct wbuf *w, struct err *e)
 
 static int mig_load(void *arg, struct rbuf *r, uint64_t elapsed_ns, struct err *e)
 {
+	vm_vcpus_hurry(arg); /* they start as soon as the source commits */
 	return vm_state_load(arg, r, elapsed_ns, e);
 }
 
@@ -85,6 +92,7 @@ const struct mig_vm_ops vm_mig_ops = {
 	.track_start = track_start,
 	.track_harvest = track_harvest,
 	.track_stop = track_stop,
+	.throttle = mig_throttle,
 	.freeze = mig_freeze,
 	.thaw = mig_thaw,
 	.save = mig_save,

@@ -4,6 +4,8 @@
  * Must never let a vCPU enter the guest while a reason to hold is set, nor count one as stopped
  * that still owes KVM half of an access.
  *
+ * A vCPU that the throttle has paused stops and parks in the same way, alone.
+ *
  * STOPPING, under the lock: set the reason; for every vCPU in the guest set immediate_exit, then
  * signal its thread; wait until `running` is 0. A thread leaves parking under the same lock,
  * and clears immediate_exit there. So a kick finds a thread in one of three places:
@@ -25,6 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hv/base/urgency.h"
 #include "hv/vm/internal.h"
 
 /*
@@ -39,13 +42,25 @@ static void vm_kick_handler(int sig)
 	(void)sig;
 }
 
+static void vcpu_kick_locked(struct vm_cpu *c)
+{
+	if (!c->in_guest)
+		return;
+	vcpu_immediate_exit_set(&c->vcpu, 1);
+	pthread_kill(c->thread, VM_KICK);
+}
+
 void vm_kick_locked(struct vm *vm)
 {
+	for (unsigned i = 0; i < vm->nthread; i++)
+		vcpu_kick_locked(&vm->cpu[i]);
+}
+
+void vm_kick_paused_locked(struct vm *vm)
+{
 	for (unsigned i = 0; i < vm->nthread; i++) {
-		if (!vm->cpu[i].in_guest)
-			continue;
-		vcpu_immediate_exit_set(&vm->cpu[i].vcpu, 1);
-		pthread_kill(vm->cpu[i].thread, VM_KICK);
+		if (vm->cpu[i].paused)
+			vcpu_kick_locked(&vm->cpu[i]);
 	}
 }
 
@@ -59,22 +74,26 @@ static void vm_hold_set_locked(struct vm *vm, unsigned hold)
 	__atomic_store_n(&vm->hold, hold, __ATOMIC_RELEASE);
 }
 
-/* Parks until nothing holds the machine. False: the machine is being freed. */
+/* Parks until nothing holds the machine, nor this vCPU. False: the machine is being freed. */
 static bool vcpu_park(struct vm_cpu *c)
 {
 	struct vm *vm = c->vm;
-	bool go;
+	bool go, hurried = false;
 
 	pthread_mutex_lock(&vm->lock);
-	while (vm->hold && !vm->quit)
+	while ((vm->hold || c->paused) && !vm->quit)
 		pthread_cond_wait(&vm->wake, &vm->lock);
 	go = !vm->quit;
 	if (go) {
 		vcpu_immediate_exit_set(&c->vcpu, 0);
 		c->in_guest = true;
 		vm->running++;
+		hurried = c->hurried;
+		c->hurried = false;
 	}
 	pthread_mutex_unlock(&vm->lock);
+	if (hurried)
+		urgency_set(URGENCY_NORMAL);
 	return go;
 }
 
@@ -110,6 +129,9 @@ static void *vcpu_thread(void *arg)
 	struct vm_cpu *c = arg;
 	struct vcpu_exit x;
 
+	pthread_mutex_lock(&c->vm->lock);
+	c->tid = gettid();
+	pthread_mutex_unlock(&c->vm->lock);
 	while (vcpu_park(c)) {
 		do {
 			vcpu_run(&c->vcpu, &x);
@@ -181,8 +203,21 @@ int vm_threads_start(struct vm *vm, struct err *e)
 	return r;
 }
 
+void vm_vcpus_hurry(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	for (unsigned i = 0; i < vm->nthread; i++) {
+		if (!vm->cpu[i].tid)
+			continue;
+		urgency_set_thread(vm->cpu[i].tid, URGENCY_HIGH);
+		vm->cpu[i].hurried = true;
+	}
+	pthread_mutex_unlock(&vm->lock);
+}
+
 void vm_threads_stop(struct vm *vm)
 {
+	vm_throttle(vm, 1000);
 	pthread_mutex_lock(&vm->lock);
 	vm->quit = true;
 	vm_hold_set_locked(vm, vm->hold | VM_HOLD_STOPPED);

@@ -18,17 +18,25 @@
 
 static int stage_locks(struct vm *vm, struct err *e)
 {
+	pthread_condattr_t mono;
+
 	(void)e;
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_mutex_init(&vm->in_lock, NULL);
 	pthread_cond_init(&vm->wake, NULL);
 	pthread_cond_init(&vm->idle, NULL);
+	pthread_condattr_init(&mono);
+	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+	pthread_cond_init(&vm->slow, &mono);
+	pthread_condattr_destroy(&mono);
+	vm->share = 1000;
 	vm->hold = VM_HOLD_SETUP;
 	return 0;
 }
 
 static void stage_locks_stop(struct vm *vm)
 {
+	pthread_cond_destroy(&vm->slow);
 	pthread_cond_destroy(&vm->idle);
 	pthread_cond_destroy(&vm->wake);
 	pthread_mutex_destroy(&vm->in_lock);

@@ -133,3 +133,34 @@ copying() {
 	until_ok 10 lives A bird
 	until_ok 10 empty B
 }
+
+@test "a guest that writes faster than it can be sent is slowed down, arrives whole and runs at full speed" {
+	start A bird --cpus 2 --memory 256M --append "workset=32M rate=0 cpus=2"
+	receiver B
+	# At 100 MB/s a working set of 32 MiB takes a third of a second a round: far beyond the limit.
+	run on A migrate bird --to "127.0.0.1:$PORT" --bandwidth 100M --downtime-limit 50ms --verbose
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"slowed down to "*"cost each "* ]]
+	lives B bird
+}
+
+@test "--bandwidth holds, --on-stall freeze and abort do what they say" {
+	start A bird --memory 256M --append "workset=8M rate=0 fill=32M"
+	receiver B
+	run on A migrate bird --to "127.0.0.1:$PORT" --bandwidth 50M --on-stall abort
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"does not converge"* ]]
+	lives A bird
+	on A migrate bird --to "127.0.0.1:$PORT" --bandwidth 50M --on-stall freeze --json >result
+	perl -MJSON::PP -0777 -ne '
+		my $r = decode_json($_);
+		my $bytes = $r->{sent_bytes} - $r->{residual_bytes};
+		die "$bytes bytes in $r->{total_ns} ns\n"
+			if $bytes > (50 << 20) * $r->{total_ns} / 1e9 * 1.05 + (1 << 20);
+		die "slowed down\n" if $r->{share_least} != 1000;
+		die "not frozen early\n" if $r->{residual_bytes} < 1 << 19;
+	' result
+	lives B bird
+}

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "hv/base/section.h"
 
@@ -34,6 +35,17 @@ static void fake_vm_write(struct fake_vm *v, uint64_t i)
 	pthread_cond_broadcast(&v->wake);
 }
 
+/* Lets the lock go; a throttled guest sleeps between two writes. */
+static void fake_vm_rest(struct fake_vm *v)
+{
+	struct timespec t = { .tv_nsec = (1000 - v->share) * 1000l };
+
+	pthread_mutex_unlock(&v->lock);
+	if (t.tv_nsec)
+		nanosleep(&t, NULL);
+	pthread_mutex_lock(&v->lock);
+}
+
 static void *fake_vm_guest(void *arg)
 {
 	struct fake_vm *v = arg;
@@ -50,8 +62,7 @@ static void *fake_vm_guest(void *arg)
 		seed ^= seed << 17;
 		fake_vm_write(v, seed % v->pages);
 		/* somebody else's turn: a harvest must get the lock now and then */
-		pthread_mutex_unlock(&v->lock);
-		pthread_mutex_lock(&v->lock);
+		fake_vm_rest(v);
 	}
 	pthread_mutex_unlock(&v->lock);
 	return NULL;
@@ -63,6 +74,7 @@ int fake_vm_init(struct fake_vm *v, uint64_t memory, uint64_t pages)
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_cond_init(&v->wake, NULL);
 	v->first_page = 256;
+	v->share = v->share_least = 1000;
 	v->pages = pages;
 	v->version = calloc(pages, sizeof(*v->version));
 	if (!v->version || gmem_init(&v->mem, memory, NULL) ||
@@ -160,6 +172,8 @@ static int fake_vm_track_harvest(void *vm, struct dirty_map *d, struct err *e)
 	if (v->fail_harvest)
 		return err_set(e, -EIO, "the harvest failed");
 	pthread_mutex_lock(&v->lock);
+	if (v->greedy && v->running && v->share == 1000)
+		bitmap_set_range(v->dirty.region[0].bits, v->first_page, v->pages);
 	bitmap_or(d->region[0].bits, v->dirty.region[0].bits, d->region[0].pages);
 	dirty_map_clear(&v->dirty);
 	dirty_map_take_written(d, &v->mem);
@@ -192,6 +206,17 @@ static void fake_vm_thaw(void *vm)
 
 	v->thaws++;
 	fake_vm_run(v);
+}
+
+static void fake_vm_throttle(void *vm, unsigned share)
+{
+	struct fake_vm *v = vm;
+
+	pthread_mutex_lock(&v->lock);
+	v->share = share;
+	if (share < v->share_least)
+		v->share_least = share;
+	pthread_mutex_unlock(&v->lock);
 }
 
 static int fake_vm_save(void *vm, struct wbuf *w, struct err *e)
@@ -229,6 +254,7 @@ const struct mig_vm_ops fake_vm_ops = {
 	.track_start = fake_vm_track_start,
 	.track_harvest = fake_vm_track_harvest,
 	.track_stop = fake_vm_track_stop,
+	.throttle = fake_vm_throttle,
 	.freeze = fake_vm_freeze,
 	.thaw = fake_vm_thaw,
 	.save = fake_vm_save,

@@ -25,7 +25,11 @@ struct fake_vm {
 	uint64_t *version;          /* of each page of the working set; guarded by lock */
 	struct dirty_map dirty;     /* guarded by lock */
 	uint64_t writes;
+	unsigned share, share_least; /* thousandths; what throttle() was given, and least of it */
 	unsigned freezes, thaws, track_stops;
+	/* Every harvest finds the whole working set dirty, as if the guest had rewritten it since,
+	 * unless it is throttled or frozen. */
+	bool greedy;
 	uint64_t elapsed_ns; /* as load() was given */
 	/* faults */
 	bool fail_freeze, fail_load, fail_save, fail_harvest;

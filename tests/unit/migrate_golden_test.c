@@ -76,7 +76,9 @@ static void trace_open(struct trace *tr, const char *line)
 {
 	struct source_params p = {
 		.downtime_limit_ns = trace_value(tr, line, "limit", 10000000),
-		.freeze_on_stall = strstr(line, " freeze-on-stall") != NULL,
+		.on_stall = strstr(line, " freeze-on-stall")  ? MIG_ON_STALL_FREEZE
+			    : strstr(line, " abort-on-stall") ? MIG_ON_STALL_ABORT
+							      : MIG_ON_STALL_THROTTLE,
 		.answer_timeout_ns = 10000000000ull,
 		.frozen_timeout_ns = 5000000000ull,
 		.rtt_ns = trace_value(tr, line, "rtt", 0),

@@ -20,7 +20,7 @@
 #include "tests/lib/fake_xport.h"
 
 #define MEMORY  (64ull << 20)
-#define WORKSET 256
+#define WORKSET 512
 
 /* Which end of the connection gets a fault, and which. */
 struct fault {
@@ -61,6 +61,8 @@ struct move {
 	struct err serr, terr;
 	int srv, trv;
 	unsigned progress_calls;
+	/* parameters, if not the default */
+	uint64_t limit_ns, bandwidth;
 };
 
 static int move_setup(void **state)
@@ -145,7 +147,8 @@ static void move_run(struct move *m)
 	};
 	mig_params_default(&a->params);
 	/* sanitizers make a fake slow, not wrong */
-	a->params.downtime_limit_ns = 2000000000ull;
+	a->params.downtime_limit_ns = m->limit_ns ? m->limit_ns : 2000000000ull;
+	a->params.bandwidth = m->bandwidth;
 	fake_vm_run(&m->src);
 	fake_vm_wait_writes(&m->src, 1000);
 	pthread_create(&t, NULL, move_target, m);
@@ -189,6 +192,57 @@ static void a_writing_guest_arrives_page_for_page(void **state)
 	assert_true(m->progress_calls >= 2);
 	/* elapsed is real time since the save: more than nothing, less than the blackout */
 	assert_true(m->dst.elapsed_ns <= m->sres.blackout.total_ns);
+}
+
+/* What may go is what the rate lets go in the time it took; it may be overdrawn by one put. */
+static void a_limited_move_takes_its_time(void **state)
+{
+	struct move *m = *state;
+	double most;
+
+	m->bandwidth = 16ull << 20;
+	move_run(m);
+	assert_int_equal(m->srv, 0);
+	most = (double)m->bandwidth * (double)m->sres.total_ns / 1e9 + XPORT_BLOCK_SIZE;
+	assert_true(m->sres.sent_bytes > m->sres.residual_bytes);
+	assert_true((double)(m->sres.sent_bytes - m->sres.residual_bytes) <= most);
+}
+
+/* A round of the working set takes half a second and leaves all of it dirty again: the limit is
+ * less. */
+static void move_too_fast(struct move *m)
+{
+	m->src.greedy = true;
+	m->bandwidth = 4ull << 20;
+	m->limit_ns = 400000000;
+	move_run(m);
+	if (m->src.share_least == SOURCE_SHARE_FULL)
+		fail_msg("not slowed down: %s, %u rounds", m->serr.msg, m->sres.rounds);
+	assert_int_equal(m->sres.share_least, m->src.share_least);
+	assert_true(m->sres.throttled_ns > 0);
+}
+
+static void a_guest_that_writes_too_fast_is_slowed_down(void **state)
+{
+	struct move *m = *state;
+
+	move_too_fast(m);
+	assert_string_equal(m->serr.msg, "");
+	assert_int_equal(m->srv, 0);
+	assert_true(m->sres.throttled_ns < m->sres.total_ns);
+	assert_int_equal(m->dst.share_least, SOURCE_SHARE_FULL);
+	fake_vm_ops.freeze(&m->dst, NULL);
+	assert_int_equal(fake_vm_bad_pages(&m->dst), 0);
+}
+
+static void a_guest_slowed_down_in_vain_gets_all_of_its_time_back(void **state)
+{
+	struct move *m = *state;
+
+	m->src.fail_save = true;
+	move_too_fast(m);
+	expect_at_source(m);
+	assert_int_equal(m->src.share, SOURCE_SHARE_FULL);
 }
 
 static void memory_never_touched_is_not_allocated_at_the_target(void **state)
@@ -332,6 +386,9 @@ int main(void)
 #define MOVE_TEST(f) cmocka_unit_test_setup_teardown(f, move_setup, move_teardown)
 	const struct CMUnitTest tests[] = {
 		MOVE_TEST(a_writing_guest_arrives_page_for_page),
+		MOVE_TEST(a_limited_move_takes_its_time),
+		MOVE_TEST(a_guest_that_writes_too_fast_is_slowed_down),
+		MOVE_TEST(a_guest_slowed_down_in_vain_gets_all_of_its_time_back),
 		MOVE_TEST(memory_never_touched_is_not_allocated_at_the_target),
 		MOVE_TEST(pages_the_vmm_wrote_arrive),
 		MOVE_TEST(a_cancelled_move_leaves_the_guest_running),
