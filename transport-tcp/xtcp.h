@@ -2,7 +2,7 @@
 /*
  * The TCP transport, from outside: an implementation of hv/migrate/xport.h for hv/cmd to choose.
  * Needs nothing but a network between the two hosts.
- * Next in the flow: sock.h.
+ * Next in the flow: conn.h.
  */
 #ifndef WATARI_TRANSPORT_TCP_XTCP_H
 #define WATARI_TRANSPORT_TCP_XTCP_H

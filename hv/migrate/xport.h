@@ -23,7 +23,7 @@
  * ERRORS. Every failure is a negative errno and a sentence a person can act on. After a failed
  * call or an XPORT_EV_DOWN event only close() may be called.
  *
- * Next in the flow: hv/migrate/pump.c drives it; transport-tcp/sock.c implements it.
+ * Next in the flow: hv/migrate/pump.c drives it; transport-tcp/ implements it.
  */
 #ifndef WATARI_MIGRATE_XPORT_H
 #define WATARI_MIGRATE_XPORT_H

@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "transport-tcp/sock.h"
+#include "transport-tcp/conn.h"
 #include "transport-tcp/xtcp.h"
 
 #define FUZZ_STREAMS 4
@@ -56,7 +56,7 @@ static void fuzz_open(struct fuzz_rig *r, unsigned streams, bool is_target, uint
 		fds[i] = sv[0];
 		r->peer[i] = sv[1];
 	}
-	if (xtcp_sock_adopt(&r->x, fds, streams, is_target, &e) ||
+	if (xtcp_adopt(&r->x, fds, streams, is_target, &xtcp_sock_engine, &e) ||
 		xtcp_sock_ops.region_add(r->x, 0, region, FUZZ_REGION, &e))
 		abort();
 }
