@@ -12,4 +12,7 @@
 /* Plain sockets, one thread an end: sendmsg() out of guest memory, recvmsg() into it. */
 extern const struct xport_ops xtcp_sock_ops;
 
+/* The same wire through one io_uring a connection; large puts by reference where the path can. */
+extern const struct xport_ops xtcp_uring_ops;
+
 #endif

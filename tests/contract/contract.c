@@ -16,6 +16,9 @@ static const struct subject subjects[] = {
 	{ "tcp, 1 stream", &xtcp_sock_ops, 1, "127.0.0.1" },
 	{ "tcp, 4 streams", &xtcp_sock_ops, 4, "127.0.0.1" },
 	{ "tcp, 16 streams, IPv6", &xtcp_sock_ops, 16, "::1" },
+	{ "uring, 1 stream", &xtcp_uring_ops, 1, "127.0.0.1" },
+	{ "uring, 4 streams", &xtcp_uring_ops, 4, "127.0.0.1" },
+	{ "uring, 16 streams, IPv6", &xtcp_uring_ops, 16, "::1" },
 };
 
 static const struct contract_case *const lists[] = { cases_connect, cases_msg, cases_put,
