@@ -111,6 +111,8 @@ void xtcp_conn_stats(const struct xport *x, struct xport_stats *out);
  * @iov, or 0 if nothing may be read now: the stream has ended, or a message waits to be taken.
  */
 int xtcp_recv_room(struct xport *x, unsigned i, struct iovec iov[2]);
+/* Takes what has arrived by plain calls, a bounded amount. True if there may be more now. */
+bool xtcp_recv_drain(struct xport *x, unsigned i);
 /* @n bytes came, into what xtcp_recv_room() named. */
 void xtcp_recv_book(struct xport *x, struct xtcp_stream *s, size_t n);
 /* The stream is at its end: @err a positive errno, or 0 if the peer closed it. */

@@ -13,8 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #define XTCP_INBOX_FIRST (64u << 10) /* bytes of the first allocation for a message */
+
+/* A turn of one stream ends after this many bytes or calls, so that the others and the other
+ * direction get theirs. */
+#define XTCP_RECV_TURN  (8u << 20)
+#define XTCP_RECV_CALLS 256
 
 static bool xtcp_page_is_zero(const uint8_t *p)
 {
@@ -225,4 +231,43 @@ int xtcp_recv_room(struct xport *x, unsigned i, struct iovec iov[2])
 		iov[n++] = (struct iovec){ s->header + s->header_got,
 			XTCP_FRAME_SIZE - s->header_got };
 	return n;
+}
+
+/* One recvmsg(). Bytes received; 0: nothing now, or the end (booked in the stream). */
+static size_t xtcp_recv_once(struct xport *x, unsigned i, bool *full)
+{
+	struct iovec iov[2];
+	struct msghdr m = { .msg_iov = iov };
+	size_t want = 0;
+	ssize_t n;
+
+	m.msg_iovlen = (size_t)xtcp_recv_room(x, i, iov);
+	if (m.msg_iovlen == 0)
+		return 0;
+	for (size_t k = 0; k < m.msg_iovlen; k++)
+		want += iov[k].iov_len;
+	n = recvmsg(x->stream[i].fd, &m, MSG_DONTWAIT);
+	if (n <= 0) {
+		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			xtcp_recv_ended(x, &x->stream[i], n < 0 ? errno : 0);
+		return 0;
+	}
+	xtcp_recv_book(x, &x->stream[i], (size_t)n);
+	*full = (size_t)n == want;
+	return (size_t)n;
+}
+
+bool xtcp_recv_drain(struct xport *x, unsigned i)
+{
+	struct iovec iov[2];
+	size_t total = 0;
+	bool full = true;
+
+	for (unsigned calls = 0; full && calls < XTCP_RECV_CALLS && total < XTCP_RECV_TURN;
+		calls++) {
+		full = false;
+		total += xtcp_recv_once(x, i, &full);
+	}
+	/* What is complete is acted on before anybody sleeps. */
+	return xtcp_recv_room(x, i, iov) > 0 && full;
 }

@@ -20,10 +20,8 @@
 /* Pieces of one sendmsg(). UIO_MAXIOV is 1024. */
 #define XTCP_SEND_IOV 512
 
-/* A turn of one stream ends after this many bytes or calls, so that the others and the other
- * direction get theirs. */
-#define XTCP_TURN       (8u << 20)
-#define XTCP_RECV_CALLS 256
+/* A turn of one stream ends after this many bytes, so that the others get theirs. */
+#define XTCP_SEND_TURN (8u << 20)
 
 static void xtcp_probe(const struct xport_addr *addr, struct xport_probe *out)
 {
@@ -50,7 +48,7 @@ static bool xtcp_sock_send(struct xport *x, struct xtcp_stream *s)
 {
 	size_t total = 0;
 
-	while (!s->tx_dead && s->tx.sent != s->tx.end && total < XTCP_TURN) {
+	while (!s->tx_dead && s->tx.sent != s->tx.end && total < XTCP_SEND_TURN) {
 		struct iovec iov[XTCP_SEND_IOV];
 		struct msghdr m = { .msg_iov = iov };
 		size_t want;
@@ -75,45 +73,6 @@ static bool xtcp_sock_send(struct xport *x, struct xtcp_stream *s)
 	return !s->tx_dead && s->tx.sent != s->tx.end;
 }
 
-/* One recvmsg(). Bytes received; 0: nothing now, or the end (booked in the stream). */
-static size_t xtcp_sock_recv_once(struct xport *x, unsigned i, bool *full)
-{
-	struct iovec iov[2];
-	struct msghdr m = { .msg_iov = iov };
-	size_t want = 0;
-	ssize_t n;
-
-	m.msg_iovlen = (size_t)xtcp_recv_room(x, i, iov);
-	if (m.msg_iovlen == 0)
-		return 0;
-	for (size_t k = 0; k < m.msg_iovlen; k++)
-		want += iov[k].iov_len;
-	n = recvmsg(x->stream[i].fd, &m, MSG_DONTWAIT);
-	if (n <= 0) {
-		if (n == 0 || (errno != EAGAIN && errno != EINTR))
-			xtcp_recv_ended(x, &x->stream[i], n < 0 ? errno : 0);
-		return 0;
-	}
-	xtcp_recv_book(x, &x->stream[i], (size_t)n);
-	*full = (size_t)n == want;
-	return (size_t)n;
-}
-
-/* Takes what has arrived, a bounded amount. True if there may be more now. */
-static bool xtcp_sock_recv(struct xport *x, unsigned i)
-{
-	struct iovec iov[2];
-	size_t total = 0;
-	bool full = true;
-
-	for (unsigned calls = 0; full && calls < XTCP_RECV_CALLS && total < XTCP_TURN; calls++) {
-		full = false;
-		total += xtcp_sock_recv_once(x, i, &full);
-	}
-	/* What is complete is acted on before anybody sleeps. */
-	return xtcp_recv_room(x, i, iov) > 0 && full;
-}
-
 /* One turn for every stream. True if one of them has more to move at once. */
 static bool xtcp_sock_turn(struct xport *x)
 {
@@ -122,7 +81,7 @@ static bool xtcp_sock_turn(struct xport *x)
 	for (unsigned i = 0; i < x->streams; i++)
 		more |= xtcp_sock_send(x, &x->stream[i]);
 	for (unsigned i = 0; i < x->streams; i++)
-		more |= xtcp_sock_recv(x, i);
+		more |= xtcp_recv_drain(x, i);
 	return more;
 }
 

@@ -13,6 +13,18 @@
 
 #include "transport-tcp/uring.h"
 
+/*
+ * A put of fewer bytes is taken by a plain recvmsg() if it is there: that costs less than a request
+ * and its completion. The ring then waits for what is not.
+ */
+#define XURING_RECV_MIN (32u << 10)
+
+/* True while stream @i is inside a put that is worth a request of its own. */
+static bool xuring_recv_big(const struct xtcp_stream *s)
+{
+	return s->busy && s->frame.type == XTCP_FRAME_PUT && s->left >= XURING_RECV_MIN;
+}
+
 void xuring_recv(struct xport *x, unsigned i)
 {
 	struct xuring *u = x->own;
@@ -25,6 +37,10 @@ void xuring_recv(struct xport *x, unsigned i)
 	if (us->receiving)
 		return;
 	n = xtcp_recv_room(x, i, us->rx_iov);
+	if (n && !xuring_recv_big(s)) {
+		xtcp_recv_drain(x, i);
+		n = xtcp_recv_room(x, i, us->rx_iov);
+	}
 	if (n == 0)
 		return;
 	/*

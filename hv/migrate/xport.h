@@ -86,8 +86,8 @@ struct xport_stats {
 	uint64_t wire_bytes_out; /* everything sent, headers and messages included */
 	uint64_t wire_bytes_in;
 	uint64_t in_transit_bytes; /* posted, not known to have reached the peer's host */
-	uint64_t zc_bytes;        /* sent by reference, headers included; 0 if none ever is */
-	uint64_t zc_copied_bytes; /* of those, copied by the kernel after all */
+	uint64_t zc_bytes;         /* sent by reference, headers included; 0 if none ever is */
+	uint64_t zc_copied_bytes;  /* of those, copied by the kernel after all */
 	unsigned streams;
 };
 
