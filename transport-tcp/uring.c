@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/base/log.h"
 #include "transport-tcp/connect.h"
 #include "transport-tcp/xtcp.h"
 
@@ -269,15 +270,28 @@ const struct xtcp_engine xuring_engine = {
 	.sleep = xuring_sleep,
 };
 
+/* The source chose for its own end; a target without io_uring speaks the same wire by sockets. */
 static int xuring_accept(
 	struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e)
 {
-	return xtcp_conn_accept(l, timeout_ns, &xuring_engine, out, e);
+	struct xport_probe p;
+
+	xuring_probe(NULL, &p);
+	if (!p.usable)
+		log_info("this end uses plain sockets: %s", p.why);
+	return xtcp_conn_accept(
+		l, timeout_ns, p.usable ? &xuring_engine : &xtcp_sock_engine, out, e);
 }
 
 static int xuring_connect(
 	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e)
 {
+	struct xport_probe p;
+
+	/* Before the target hears of it, so that it still waits for another attempt. */
+	xuring_probe(addr, &p);
+	if (!p.usable)
+		return err_set(e, -EOPNOTSUPP, "the uring transport cannot be used: %s", p.why);
 	return xtcp_conn_connect(out, addr, timeout_ns, &xuring_engine, e);
 }
 

@@ -215,6 +215,47 @@ static void a_filter_is_named(void **state)
 	in_child(child_enosys);
 }
 
+static void *accept_one(void *arg)
+{
+	struct xport *x = NULL;
+	struct err e;
+
+	ops->accept(arg, LONG_NS, &x, &e);
+	return x;
+}
+
+static int child_accepts_without(void)
+{
+	struct xport_addr a = { .host = "127.0.0.1", .streams = 2 };
+	struct xport_listener *l;
+	void *target = NULL;
+	struct xport *src;
+	pthread_t t;
+	struct err e;
+
+	forbid_io_uring(EPERM);
+	if (ops->listen(&l, &a, &e) || pthread_create(&t, NULL, accept_one, l))
+		return 70;
+	if (ops->connect(&src, &a, LONG_NS, &e) == 0 || !strstr(e.msg, "seccomp"))
+		return 71;
+	/* The target has not heard of that attempt and waits for the next. */
+	if (xtcp_sock_ops.connect(&src, &a, LONG_NS, &e))
+		return 72;
+	pthread_join(t, &target);
+	if (!target)
+		return 73;
+	ops->close(target);
+	xtcp_sock_ops.close(src);
+	return 0;
+}
+
+static void a_target_without_it_accepts_by_sockets(void **state)
+{
+	(void)state;
+	need_uring();
+	in_child(child_accepts_without);
+}
+
 /* Without the right to lock memory, what cannot be pinned is copied, and arrives. */
 static int child_memlock(void)
 {
@@ -271,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loopback_copies_and_zero_copy_gives_way),
 		cmocka_unit_test(a_filter_is_named),
+		cmocka_unit_test(a_target_without_it_accepts_by_sockets),
 		cmocka_unit_test(little_memlock_still_arrives),
 		cmocka_unit_test(a_second_thread_is_told),
 	};
