@@ -117,6 +117,10 @@ static int xtcp_frame_start(struct xport *x, unsigned i, struct err *e)
 	s->header_got = 0;
 	s->left = xtcp_frame_payload(&s->frame);
 	s->busy = true;
+	if (s->frame.type == XTCP_FRAME_PUT || s->frame.type == XTCP_FRAME_ZERO) {
+		x->stats.arrived_region = s->frame.region;
+		x->stats.arrived_end = s->frame.offset + s->frame.length;
+	}
 	if (s->frame.type == XTCP_FRAME_PUT)
 		s->dst = x->regions.r[s->frame.region].base + s->frame.offset;
 	else if (s->frame.type == XTCP_FRAME_MSG)

@@ -86,8 +86,11 @@ struct xport_stats {
 	uint64_t wire_bytes_out; /* everything sent, headers and messages included */
 	uint64_t wire_bytes_in;
 	uint64_t in_transit_bytes; /* posted, not known to have reached the peer's host */
-	uint64_t zc_bytes;         /* sent by reference, headers included; 0 if none ever is */
-	uint64_t zc_copied_bytes;  /* of those, copied by the kernel after all */
+	/* Target: where the last put that came ends; 0 and 0: not known (yet). */
+	uint32_t arrived_region;
+	uint64_t arrived_end;
+	uint64_t zc_bytes;        /* sent by reference, headers included; 0 if none ever is */
+	uint64_t zc_copied_bytes; /* of those, copied by the kernel after all */
 	unsigned streams;
 };
 
