@@ -4,7 +4,7 @@
  * bay while it waits for the one source with the token. Must never let a stranger end the wait,
  * hold more than a fixed number of sockets, or learn how much of its guess of the token was right.
  * Invariant: on return every socket but the accepted streams is closed.
- * Next in the flow: sock.c.
+ * Next in the flow: conn.c.
  */
 #include "transport-tcp/connect.h"
 

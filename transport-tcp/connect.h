@@ -10,7 +10,7 @@
  *   HELLO: u64 magic | u16 version | u16 0 | u16 stream | u16 streams | 16 bytes token
  *   ACK:   u64 magic | u16 version | 6 bytes 0                          all little-endian
  *
- * Next in the flow: sock.c.
+ * Next in the flow: conn.c.
  */
 #ifndef WATARI_TRANSPORT_TCP_CONNECT_H
 #define WATARI_TRANSPORT_TCP_CONNECT_H

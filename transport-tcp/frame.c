@@ -3,7 +3,7 @@
  * Owns the encoding of frame headers and every check on them (see frame.h). Must never touch the
  * memory of a region: it only says whether somebody else may.
  * Invariant: the decoder accepts exactly what the encoder writes.
- * Next in the flow: sock_recv.c.
+ * Next in the flow: recv.c.
  */
 #include "transport-tcp/frame.h"
 

@@ -25,7 +25,7 @@
  *
  * A page always travels on the same stream (xtcp_stream_of()), so two puts of a page keep their
  * order without any fence.
- * Next in the flow: sock_send.c, sock_recv.c.
+ * Next in the flow: queue.c, recv.c.
  */
 #ifndef WATARI_TRANSPORT_TCP_FRAME_H
 #define WATARI_TRANSPORT_TCP_FRAME_H

@@ -1,31 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the plain-socket engine's contract (hv/migrate/xport.h): connection, posting, the poll loop
- * and what it reports. Must never block outside ppoll() with a deadline.
- * Invariant: XPORT_EV_DOWN comes after every message that arrived whole, and once.
- * Next in the flow: sock_send.c, sock_recv.c.
+ * Owns the plain-socket engine: many frames in one sendmsg(), headers from the queue and payload
+ * straight from guest memory; recvmsg() straight into it. The reference the other engine is
+ * measured by. Must never block outside ppoll() with a deadline.
+ * Invariant: sendmsg() copies, so what is sent is settled.
+ * Next in the flow: recv.c, at the other end.
  */
-#include "transport-tcp/sock.h"
-
 #include <errno.h>
-#include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "hv/base/clock.h"
-#include "transport-tcp/connect.h"
+#include "transport-tcp/conn.h"
 #include "transport-tcp/xtcp.h"
 
-/*
- * When one stream has ended, the others get this long to bring what the peer sent on them before:
- * a message may be whole on stream 0 with a fence still on its way.
- */
-#define XTCP_DRAIN_NS (200 * NSEC_PER_MSEC)
+/* Pieces of one sendmsg(). UIO_MAXIOV is 1024. */
+#define XTCP_SEND_IOV 512
+
+/* A turn of one stream ends after this many bytes, so that the others get theirs. */
+#define XTCP_SEND_TURN (8u << 20)
 
 static void xtcp_probe(const struct xport_addr *addr, struct xport_probe *out)
 {
@@ -34,226 +30,74 @@ static void xtcp_probe(const struct xport_addr *addr, struct xport_probe *out)
 	snprintf(out->why, sizeof(out->why), "TCP sockets need nothing beyond the network");
 }
 
-static int xtcp_sock_listen(struct xport_listener **out, struct xport_addr *addr, struct err *e)
+static int xtcp_sock_open(struct xport *x, struct err *e)
 {
-	struct xtcp_listener *l;
-	int r = xtcp_listen(&l, addr, e);
-
-	/* An opaque handle: xport_listener is never defined, xtcp_listener is what it points to. */
-	if (!r)
-		*out = (struct xport_listener *)l;
-	return r;
-}
-
-static int xtcp_sock_accept(
-	struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e)
-{
-	int fds[XTCP_STREAMS_MAX];
-	unsigned n;
-	int r = xtcp_accept((struct xtcp_listener *)l, timeout_ns, fds, &n, e);
-
-	if (!r)
-		r = xtcp_sock_adopt(out, fds, n, true, e);
-	if (!r)
-		(*out)->stats.wire_bytes_in = n * XTCP_HELLO_SIZE;
-	if (!r)
-		(*out)->stats.wire_bytes_out = n * XTCP_ACK_SIZE;
-	return r;
-}
-
-static int xtcp_sock_connect(
-	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e)
-{
-	int fds[XTCP_STREAMS_MAX];
-	int r = xtcp_connect(addr, timeout_ns, fds, e);
-
-	if (!r)
-		r = xtcp_sock_adopt(out, fds, addr->streams, false, e);
-	if (!r)
-		(*out)->stats.wire_bytes_out = addr->streams * XTCP_HELLO_SIZE;
-	if (!r)
-		(*out)->stats.wire_bytes_in = addr->streams * XTCP_ACK_SIZE;
-	return r;
-}
-
-int xtcp_sock_adopt(struct xport **out, const int *fds, unsigned n, bool is_target, struct err *e)
-{
-	struct xport *x = calloc(1, sizeof(*x));
-
-	if (!x) {
-		for (unsigned i = 0; i < n; i++)
-			close(fds[i]);
-		return err_set(e, -ENOMEM, "no memory for a connection");
-	}
-	x->is_target = is_target;
-	x->streams = n;
-	for (unsigned i = 0; i < n; i++)
-		x->stream[i].fd = fds[i];
-	*out = x;
+	(void)e;
+	x->own = NULL; /* a socket needs nothing beside itself */
 	return 0;
 }
 
-static void xtcp_close(struct xport *x)
+static void xtcp_sock_close(struct xport *x)
 {
-	if (!x)
-		return;
-	for (unsigned i = 0; i < x->streams; i++) {
-		close(x->stream[i].fd);
-		xtcp_queue_fini(&x->stream[i].tx);
+	(void)x; /* no call is ever in progress here */
+}
+
+/* Gives the kernel as much as it takes of a bounded amount. True if there is more to give it now.
+ */
+static bool xtcp_sock_send(struct xport *x, struct xtcp_stream *s)
+{
+	size_t total = 0;
+
+	while (!s->tx_dead && s->tx.sent != s->tx.end && total < XTCP_SEND_TURN) {
+		struct iovec iov[XTCP_SEND_IOV];
+		struct msghdr m = { .msg_iov = iov };
+		size_t want;
+		bool big;
+		ssize_t n;
+
+		m.msg_iovlen = (size_t)xtcp_queue_gather(
+			&s->tx, iov, XTCP_SEND_IOV, UINT32_MAX, &want, &big);
+		n = sendmsg(s->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0) {
+			if (errno != EAGAIN && errno != EINTR)
+				xtcp_send_failed(x, s, errno);
+			return false;
+		}
+		x->stats.wire_bytes_out += (uint64_t)n;
+		xtcp_queue_advance(&s->tx, (size_t)n);
+		xtcp_queue_settle(&s->tx, s->tx.sent);
+		total += (size_t)n;
+		if ((size_t)n < want)
+			return false; /* the socket is full; ppoll() says when it is not */
 	}
-	free(x->inbox.data);
-	free(x);
-}
-
-void xtcp_sock_fail(struct xport *x, const struct err *why)
-{
-	if (x->down.code && !x->down_plain)
-		return;
-	x->down = *why;
-	x->down_plain = false;
-}
-
-static int xtcp_region_add(struct xport *x, uint32_t id, void *base, uint64_t size, struct err *e)
-{
-	return xtcp_regions_add(&x->regions, id, base, size, e);
-}
-
-static int xtcp_put(struct xport *x, const struct xport_put *p, struct err *e)
-{
-	struct xtcp_frame f = { .type = p->zero ? XTCP_FRAME_ZERO : XTCP_FRAME_PUT,
-		.region = p->region,
-		.offset = p->offset,
-		.length = p->length };
-	struct xtcp_slot slot = { .is_put = true, .cookie = p->cookie };
-	struct xtcp_queue *q;
-	int r = xtcp_range_check(&x->regions, p->region, p->offset, p->length, -EINVAL, e);
-
-	if (r)
-		return r;
-	if (x->is_target)
-		return err_set(e, -EINVAL, "the target of a move cannot put");
-	q = &x->stream[xtcp_stream_of(p->region, p->offset, x->streams)].tx;
-	if (xtcp_queue_full(q))
-		return -EAGAIN;
-	xtcp_frame_encode(&f, slot.header);
-	slot.payload = x->regions.r[p->region].base + p->offset;
-	slot.length = xtcp_frame_payload(&f);
-	if (xtcp_queue_push(q, &slot))
-		return err_set(e, -ENOMEM, "no memory for a put");
-	x->stats.puts++;
-	x->stats.put_bytes += slot.length;
-	return 0;
-}
-
-/* FENCE on every other stream, before the message itself: see frame.h. */
-static int xtcp_fence(struct xport *x, uint64_t seq)
-{
-	struct xtcp_frame f = { .type = XTCP_FRAME_FENCE, .seq = seq };
-	struct xtcp_slot slot = { 0 };
-
-	xtcp_frame_encode(&f, slot.header);
-	for (unsigned i = 1; i < x->streams; i++)
-		if (xtcp_queue_push(&x->stream[i].tx, &slot))
-			return -ENOMEM;
-	return 0;
-}
-
-static int xtcp_msg(struct xport *x, uint16_t type, const void *data, size_t len, struct err *e)
-{
-	struct xtcp_frame f = { .type = XTCP_FRAME_MSG,
-		.msg_type = type,
-		.length = (uint32_t)len,
-		.seq = x->tx_seq + 1 };
-	struct xtcp_slot slot = { .length = (uint32_t)len };
-
-	if (len > XPORT_MSG_MAX)
-		return err_set(e, -EMSGSIZE, "a message of %zu bytes is longer than %u", len,
-			XPORT_MSG_MAX);
-	if (len) {
-		slot.owned = malloc(len);
-		if (!slot.owned)
-			return err_set(e, -ENOMEM, "no memory for a message of %zu bytes", len);
-		memcpy(slot.owned, data, len);
-		slot.payload = slot.owned;
-	}
-	xtcp_frame_encode(&f, slot.header);
-	if (xtcp_fence(x, f.seq)) {
-		free(slot.owned);
-		return err_set(e, -ENOMEM, "no memory for a fence");
-	}
-	if (xtcp_queue_push(&x->stream[0].tx, &slot))
-		return err_set(e, -ENOMEM, "no memory for a message");
-	x->tx_seq++;
-	return 0;
+	return !s->tx_dead && s->tx.sent != s->tx.end;
 }
 
 /* One turn for every stream. True if one of them has more to move at once. */
-static bool xtcp_turn(struct xport *x)
+static bool xtcp_sock_turn(struct xport *x)
 {
 	bool more = false;
 
 	for (unsigned i = 0; i < x->streams; i++)
-		more |= xtcp_stream_send(x, &x->stream[i]);
+		more |= xtcp_sock_send(x, &x->stream[i]);
 	for (unsigned i = 0; i < x->streams; i++)
-		more |= xtcp_stream_recv(x, i);
+		more |= xtcp_recv_drain(x, i);
 	return more;
 }
 
-/* Completions by turns from all streams, then the message if there is room. */
-static int xtcp_collect(struct xport *x, struct xport_event *ev, int max)
-{
-	struct xtcp_inbox *in = &x->inbox;
-	int n = 0;
-
-	for (unsigned i = 0; i < x->streams && n < max; i++)
-		n += xtcp_queue_report(
-			&x->stream[(x->next_report + i) % x->streams].tx, ev + n, max - n);
-	x->next_report = (x->next_report + 1) % x->streams;
-	if (n < max && !in->delivered && xtcp_inbox_ready(x)) {
-		ev[n++] = (struct xport_event){ .type = XPORT_EV_MSG,
-			.msg_type = in->frame.msg_type,
-			.data = in->data,
-			.len = in->got };
-		in->delivered = true;
-	}
-	return n;
-}
-
-static bool xtcp_all_ended(const struct xport *x)
-{
-	for (unsigned i = 0; i < x->streams; i++)
-		if (!x->stream[i].rx_end)
-			return false;
-	return true;
-}
-
-/* True once nothing that arrived before the end can still be reported. */
-static bool xtcp_down_due(struct xport *x)
-{
-	if (!x->down.code)
-		return false;
-	if (x->down.code == -EPROTO || x->down.code == -ENOMEM || xtcp_all_ended(x))
-		return true;
-	if (!x->down_at)
-		x->down_at = xtcp_deadline(XTCP_DRAIN_NS);
-	return clock_mono_ns() >= x->down_at;
-}
-
 /* Sleeps until a socket can move bytes or @deadline. 0 or negative errno. */
-static int xtcp_sleep(struct xport *x, uint64_t deadline)
+static int xtcp_sock_sleep(struct xport *x, uint64_t deadline)
 {
 	struct pollfd p[XTCP_STREAMS_MAX];
 	uint64_t now = clock_mono_ns();
 	struct timespec ts;
 
-	if (x->down.code && x->down_at < deadline)
-		deadline = x->down_at;
 	deadline = deadline > now ? deadline - now : 0;
 	ts = (struct timespec){ (time_t)(deadline / NSEC_PER_SEC),
 		(long)(deadline % NSEC_PER_SEC) };
 	for (unsigned i = 0; i < x->streams; i++) {
 		const struct xtcp_stream *s = &x->stream[i];
-		bool rx = !s->rx_end && !(i == 0 && x->inbox.complete);
+		bool rx = xtcp_recv_open(x, i);
 		bool tx = !s->tx_dead && s->tx.sent != s->tx.end;
 
 		/* An ended or held stream would wake us with POLLHUP for ever: leave it out. */
@@ -265,58 +109,35 @@ static int xtcp_sleep(struct xport *x, uint64_t deadline)
 	return 0;
 }
 
-static int xtcp_poll(
-	struct xport *x, uint64_t timeout_ns, struct xport_event *ev, int max, struct err *e)
+const struct xtcp_engine xtcp_sock_engine = {
+	.open = xtcp_sock_open,
+	.close = xtcp_sock_close,
+	.turn = xtcp_sock_turn,
+	.sleep = xtcp_sock_sleep,
+};
+
+static int xtcp_sock_accept(
+	struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e)
 {
-	uint64_t deadline = timeout_ns ? xtcp_deadline(timeout_ns) : 0;
-
-	if (max < 1 || x->down_told)
-		return err_set(e, -EINVAL, "poll on a connection that is down, or with no room");
-	if (x->inbox.delivered)
-		xtcp_inbox_release(x);
-	for (;;) {
-		bool more = xtcp_turn(x);
-		int n = xtcp_collect(x, ev, max);
-
-		if (n)
-			return n;
-		if (xtcp_down_due(x)) {
-			ev[0] = (struct xport_event){ .type = XPORT_EV_DOWN, .err = x->down };
-			x->down_told = true;
-			return 1;
-		}
-		if (timeout_ns == 0 || clock_mono_ns() >= deadline)
-			return 0;
-		n = more ? 0 : xtcp_sleep(x, deadline);
-		if (n)
-			return err_set(e, n, "waiting for the peer: %s", strerrordesc_np(-n));
-	}
+	return xtcp_conn_accept(l, timeout_ns, &xtcp_sock_engine, out, e);
 }
 
-static void xtcp_stats(const struct xport *x, struct xport_stats *out)
+static int xtcp_sock_connect(
+	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e)
 {
-	*out = x->stats;
-	out->streams = x->streams;
-	for (unsigned i = 0; i < x->streams; i++) {
-		int unacked = 0;
-
-		/* What the kernel holds and the peer's kernel has not acknowledged. */
-		if (ioctl(x->stream[i].fd, SIOCOUTQ, &unacked) == 0 && unacked > 0)
-			out->in_transit_bytes += (uint64_t)unacked;
-		out->in_transit_bytes += x->stream[i].tx.queued_bytes;
-	}
+	return xtcp_conn_connect(out, addr, timeout_ns, &xtcp_sock_engine, e);
 }
 
 const struct xport_ops xtcp_sock_ops = {
 	.name = "tcp",
 	.probe = xtcp_probe,
-	.listen = xtcp_sock_listen,
+	.listen = xtcp_conn_listen,
 	.accept = xtcp_sock_accept,
 	.connect = xtcp_sock_connect,
-	.close = xtcp_close,
-	.region_add = xtcp_region_add,
-	.put = xtcp_put,
-	.msg = xtcp_msg,
-	.poll = xtcp_poll,
-	.stats = xtcp_stats,
+	.close = xtcp_conn_close,
+	.region_add = xtcp_conn_region_add,
+	.put = xtcp_conn_put,
+	.msg = xtcp_conn_msg,
+	.poll = xtcp_conn_poll,
+	.stats = xtcp_conn_stats,
 };

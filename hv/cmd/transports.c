@@ -13,6 +13,7 @@
 
 static const struct xport_ops *const transports[] = {
 	&xtcp_sock_ops,
+	&xtcp_uring_ops,
 };
 #define TRANSPORTS (sizeof(transports) / sizeof(transports[0]))
 

@@ -232,6 +232,17 @@ int gmem_next_data(const struct gmem *m, const struct gmem_region *r, uint64_t f
 	return 1;
 }
 
+/* Linux 5.14; newer than some C libraries. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+int gmem_populate(const struct gmem *m, const struct gmem_region *r, uint64_t off, uint64_t len)
+{
+	(void)m;
+	return madvise(r->host + off, len, MADV_POPULATE_WRITE) ? -errno : 0;
+}
+
 int gmem_discard(const struct gmem *m, const struct gmem_region *r, uint64_t off, uint64_t len,
 	struct err *e)
 {

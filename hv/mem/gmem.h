@@ -70,6 +70,13 @@ void gmem_mark(const struct gmem *m, uint64_t gpa, uint64_t len);
 int gmem_next_data(const struct gmem *m, const struct gmem_region *r, uint64_t from,
 	uint64_t *start, uint64_t *end, struct err *e);
 
+/*
+ * Allocates [off, off+len) of @r, in the largest pages the mapping may have, without changing what
+ * is there already. Faults the pages into this process. Any thread. 0 or negative errno: -EINVAL
+ * from a kernel before 5.14, -ENOMEM and others.
+ */
+int gmem_populate(const struct gmem *m, const struct gmem_region *r, uint64_t off, uint64_t len);
+
 /* Gives pages back to the host: they read as zero and are holes again. Offsets as above. */
 int gmem_discard(const struct gmem *m, const struct gmem_region *r, uint64_t off, uint64_t len,
 	struct err *e);

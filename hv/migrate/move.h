@@ -72,6 +72,7 @@ struct mig_result {
 	unsigned rounds;                                /* passes before the freeze */
 	uint64_t sent_bytes;                            /* page payload */
 	uint64_t wire_bytes;                            /* everything sent by the transport */
+	uint64_t populated_bytes;                       /* target: allocated before they arrived */
 	uint64_t pages_sent, pages_zero, pages_skipped; /* skipped: zero and never sent */
 	uint64_t residual_bytes;                        /* moved while frozen */
 	uint64_t goodput;                               /* bytes/s over the copy phase */

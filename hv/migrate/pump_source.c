@@ -15,6 +15,7 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
+#include "hv/migrate/extents.h"
 #include "hv/migrate/plan.h"
 #include "hv/migrate/predict.h"
 #include "hv/migrate/source.h"
@@ -102,6 +103,10 @@ static void pump_do_track(struct pump *p)
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
 	}
+	/* What will arrive goes ahead of it, so that the target can make room. */
+	wbuf_reset(&p->msg);
+	extents_encode(&p->found, &p->msg);
+	pump_send(p, WIRE_EXTENTS);
 	plan_add(&p->plan, &p->found);
 	/* The switchover must allocate nothing: room for the state as large as rehearsed, twice. */
 	if (p->s.state_bytes < XPORT_MSG_MAX / 2 &&

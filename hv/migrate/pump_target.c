@@ -14,10 +14,12 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
+#include "hv/migrate/populate.h"
 #include "hv/migrate/target.h"
 #include "hv/migrate/wire.h"
 
 #define TARGET_POLL_NS     (200 * NSEC_PER_MSEC)
+#define TARGET_AHEAD_NS    (2 * NSEC_PER_MSEC)   /* while memory is allocated ahead */
 #define TARGET_LINGER_NS   NSEC_PER_SEC          /* for the source to take our last word */
 #define TARGET_ELAPSED_MAX (3600 * NSEC_PER_SEC) /* a longer blackout is a broken clock */
 
@@ -26,7 +28,9 @@ struct tpump {
 	struct xport *x;
 	struct target t;
 	struct wbuf msg;
-	struct wire_msg state; /* STATE being loaded; its bytes live until the next poll() */
+	struct wire_msg state;  /* STATE being loaded; its bytes live until the next poll() */
+	struct populate *ahead; /* NULL: not told (yet) what will arrive */
+	bool ahead_done;        /* the first pass is here: all of it is allocated */
 	uint64_t start, next_progress;
 	bool down, finished;
 };
@@ -156,6 +160,29 @@ static void tpump_do(struct tpump *p, const struct target_todo *d)
 	tpump_send(p, &m);
 }
 
+static void tpump_extents(struct tpump *p, struct wire_msg *m)
+{
+	struct err e = { 0 };
+	int r;
+
+	if (p->ahead)
+		r = err_set(&e, -EPROTO, "the source announced its memory twice");
+	else
+		r = populate_start(&p->ahead, p->a->mem, &m->state, &e);
+	if (r)
+		tpump_fault(p, TARGET_EV_FAILED, &e);
+}
+
+/* Tells those who allocate where the stream is. */
+static void tpump_arrived(struct tpump *p)
+{
+	struct xport_stats st;
+
+	p->a->xport->stats(p->x, &st);
+	if (st.arrived_end)
+		populate_at(p->ahead, st.arrived_region, st.arrived_end);
+}
+
 static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 {
 	struct err e = { 0 };
@@ -166,8 +193,13 @@ static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 		return;
 	}
 	switch (m.type) {
+	case WIRE_EXTENTS: tpump_extents(p, &m); return;
 	case WIRE_ROUND:
 		urgency_set(URGENCY_NORMAL); /* the bulk is here */
+		/* Not in the way of what is urgent now: the threads are only asked to end. */
+		if (p->ahead)
+			populate_quit(p->ahead);
+		p->ahead_done = true;
 		tpump_simple(p, TARGET_EV_ROUND, m.round, 0, 0);
 		return;
 	case WIRE_STATE:
@@ -219,8 +251,11 @@ static void tpump_poll(struct tpump *p)
 {
 	struct err e = { 0 };
 	struct xport_event ev;
-	int n = p->a->xport->poll(p->x, TARGET_POLL_NS, &ev, 1, &e);
+	bool ahead = p->ahead && !p->ahead_done;
+	int n = p->a->xport->poll(p->x, ahead ? TARGET_AHEAD_NS : TARGET_POLL_NS, &ev, 1, &e);
 
+	if (ahead)
+		tpump_arrived(p);
 	if (n < 0) {
 		tpump_fault(p, TARGET_EV_DOWN, &e);
 	} else if (n > 0 && ev.type == XPORT_EV_MSG) {
@@ -254,6 +289,7 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 	}
 	urgency_set(URGENCY_NORMAL);
 	tpump_linger(&p, p.t.state == TARGET_DONE ? TARGET_LINGER_NS : 100 * NSEC_PER_MSEC);
+	out->populated_bytes = populate_free(p.ahead);
 	a->xport->stats(x, &st);
 	out->committed = p.t.state == TARGET_DONE;
 	out->total_ns = clock_mono_ns() - p.start;

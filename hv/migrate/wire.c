@@ -19,6 +19,7 @@ const char *wire_type_name(unsigned type)
 		[WIRE_COMMIT] = "COMMIT",
 		[WIRE_THAWED] = "THAWED",
 		[WIRE_ABORT] = "ABORT",
+		[WIRE_EXTENTS] = "EXTENTS",
 	};
 
 	return type >= 1 && type < sizeof(names) / sizeof(names[0]) ? names[type] : "?";
@@ -40,7 +41,8 @@ void wire_encode(const struct wire_msg *m, struct wbuf *w)
 		break;
 	case WIRE_LOADED: wbuf_u64(w, m->load_ns); break;
 	case WIRE_COMMIT:
-	case WIRE_THAWED: break;
+	case WIRE_THAWED:
+	case WIRE_EXTENTS: break;
 	case WIRE_ABORT: wbuf_str(w, m->text); break;
 	}
 }
@@ -62,6 +64,10 @@ int wire_decode(struct wire_msg *m, unsigned type, const void *data, size_t len,
 	case WIRE_STATE:
 		m->clock_real_ns = rbuf_u64(&r);
 		m->clock_offset_ns = (int64_t)rbuf_u64(&r);
+		m->state = r;
+		r.p = r.end;
+		break;
+	case WIRE_EXTENTS: /* extents_decode() checks it against guest memory */
 		m->state = r;
 		r.p = r.end;
 		break;

@@ -24,6 +24,7 @@ enum wire_type {
 	WIRE_COMMIT = 6,    /* source: the guest is yours */
 	WIRE_THAWED = 7,    /* target: it runs */
 	WIRE_ABORT = 8,     /* either: given up, with the reason; never after COMMIT */
+	WIRE_EXTENTS = 9,   /* source: before the first round: what will arrive, see extents.h */
 };
 
 struct wire_msg {
@@ -34,13 +35,13 @@ struct wire_msg {
 	uint64_t state_bytes;   /* READY: size of the rehearsed state */
 	uint64_t clock_real_ns; /* STATE: source's CLOCK_REALTIME when the guest's clock was read */
 	int64_t clock_offset_ns;  /* STATE: target's CLOCK_REALTIME minus the source's */
-	struct rbuf state;        /* STATE: sections; points into the message */
+	struct rbuf state;        /* STATE: sections; EXTENTS: all; points into the message */
 	char text[WIRE_TEXT_MAX]; /* ABORT */
 };
 
 const char *wire_type_name(unsigned type); /* "READY" ..., "?" for unknown */
 
-/* Writes the body of @m to @w; @m->state is not written: append the sections after the call. */
+/* Writes the body of @m to @w; @m->state is not written: append what it holds after the call. */
 void wire_encode(const struct wire_msg *m, struct wbuf *w);
 /* Reads a body of @type. -EPROTO, naming the message, for anything malformed. */
 int wire_decode(struct wire_msg *m, unsigned type, const void *data, size_t len, struct err *e);

@@ -17,13 +17,13 @@
  * than once, while the guest changes it; what arrives may be a mixture. That is fine: a page
  * changed in flight is dirty again and is sent again.
  *
- * THREADS. A connection belongs to one thread at a time. Nothing blocks but poll() and connect(),
- * accept() with their timeouts.
+ * THREADS. A connection belongs to one thread at a time, and from its first poll() on to that one.
+ * Nothing blocks but poll() and connect(), accept() with their timeouts.
  *
  * ERRORS. Every failure is a negative errno and a sentence a person can act on. After a failed
  * call or an XPORT_EV_DOWN event only close() may be called.
  *
- * Next in the flow: hv/migrate/pump.c drives it; transport-tcp/sock.c implements it.
+ * Next in the flow: hv/migrate/pump.c drives it; transport-tcp/ implements it.
  */
 #ifndef WATARI_MIGRATE_XPORT_H
 #define WATARI_MIGRATE_XPORT_H
@@ -86,6 +86,11 @@ struct xport_stats {
 	uint64_t wire_bytes_out; /* everything sent, headers and messages included */
 	uint64_t wire_bytes_in;
 	uint64_t in_transit_bytes; /* posted, not known to have reached the peer's host */
+	/* Target: where the last put that came ends; 0 and 0: not known (yet). */
+	uint32_t arrived_region;
+	uint64_t arrived_end;
+	uint64_t zc_bytes;        /* sent by reference, headers included; 0 if none ever is */
+	uint64_t zc_copied_bytes; /* of those, copied by the kernel after all */
 	unsigned streams;
 };
 

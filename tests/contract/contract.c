@@ -16,6 +16,13 @@ static const struct subject subjects[] = {
 	{ "tcp, 1 stream", &xtcp_sock_ops, 1, "127.0.0.1" },
 	{ "tcp, 4 streams", &xtcp_sock_ops, 4, "127.0.0.1" },
 	{ "tcp, 16 streams, IPv6", &xtcp_sock_ops, 16, "::1" },
+	{ "uring, 1 stream", &xtcp_uring_ops, 1, "127.0.0.1" },
+	{ "uring, 4 streams", &xtcp_uring_ops, 4, "127.0.0.1" },
+	{ "uring, 16 streams, IPv6", &xtcp_uring_ops, 16, "::1" },
+	{ "uring, every put by reference, 4 streams", &variant_uring_zc, 4, "127.0.0.1" },
+	{ "uring as on an old kernel, 4 streams", &variant_uring_plain, 4, "127.0.0.1" },
+	{ "tcp to uring, 4 streams", &variant_sock_to_uring, 4, "127.0.0.1" },
+	{ "uring to tcp, 4 streams", &variant_uring_to_sock, 4, "127.0.0.1" },
 };
 
 static const struct contract_case *const lists[] = { cases_connect, cases_msg, cases_put,
@@ -23,12 +30,30 @@ static const struct contract_case *const lists[] = { cases_connect, cases_msg, c
 
 #define CASES_MAX 64
 
+static void subject_missing(void **state)
+{
+	const struct subject *s = *state;
+	struct xport_probe pr;
+
+	s->ops->probe(NULL, &pr);
+	print_message("# skipped: %s: %s\n", s->name, pr.why);
+	skip();
+}
+
 static int subject_run(const struct subject *s)
 {
 	struct CMUnitTest tests[CASES_MAX];
 	char names[CASES_MAX][160], group[96];
+	struct xport_probe pr;
 	size_t n = 0;
 
+	s->ops->probe(NULL, &pr);
+	if (!pr.usable) {
+		tests[0] = (struct CMUnitTest){
+			.name = s->name, .test_func = subject_missing, .initial_state = (void *)s
+		};
+		return _cmocka_run_group_tests(s->name, tests, 1, NULL, NULL);
+	}
 	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++) {
 		for (const struct contract_case *c = lists[l]; c->name && n < CASES_MAX; c++) {
 			snprintf(names[n], sizeof(names[n]), "%s: %s", s->name, c->name);

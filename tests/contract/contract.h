@@ -30,6 +30,10 @@ struct subject {
 	const char *host;
 };
 
+/* variants.c */
+extern const struct xport_ops variant_sock_to_uring, variant_uring_to_sock, variant_uring_zc,
+	variant_uring_plain;
+
 struct contract_case {
 	const char *name;
 	CMUnitTestFunction fn; /* *state is the struct subject */

@@ -3,10 +3,31 @@
 #include <stdlib.h>
 
 #include "hv/base/section.h"
+#include "hv/migrate/extents.h"
 #include "hv/migrate/rdv_codec.h"
 #include "hv/migrate/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What is accepted must lie in guest memory, and be found again. */
+static void fuzz_extents(struct rbuf *r)
+{
+	static const struct gmem m = { .nregions = 2,
+		.regions = { { .size = 64 << 20 }, { .size = 1 << 20 } } };
+	struct extents x;
+
+	if (extents_decode(&x, r, &m, NULL))
+		return;
+	for (uint32_t i = 0; i < x.n; i++) {
+		const struct extent *e = &x.e[i];
+
+		if ((e->page + e->pages) << GMEM_PAGE_SHIFT > m.regions[e->region].size ||
+			extents_at(&x, e->before) != e ||
+			extents_before(&x, e->region, e->page) != e->before)
+			abort();
+	}
+	extents_fini(&x);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -28,7 +49,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		while (section_next(&r, &s, &e) == 1)
 			;
 		break;
-	default: wire_decode(&m, data[0] % 16 - 3, data + 1, size - 1, &e); break;
+	default:
+		if (wire_decode(&m, data[0] % 16 - 3, data + 1, size - 1, &e) == 0 &&
+			m.type == WIRE_EXTENTS)
+			fuzz_extents(&m.state);
+		break;
 	}
 	return 0;
 }

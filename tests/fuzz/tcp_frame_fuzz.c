@@ -4,7 +4,8 @@
  * on up to four streams, to a target (or a source) whose regions lie between guard pages. Nothing
  * may crash, write outside a region, or allocate beyond what was sent.
  *
- *   byte 0: streams - 1 in bits 0-1, role in bit 2, "repair headers" in bit 3
+ *   byte 0: streams - 1 in bits 0-1, role in bit 2, "repair headers" in bit 3, the io_uring engine
+ *           (if the host has it) instead of plain sockets in bit 4
  *   then chunks: u8 stream | u8 length | bytes
  *
  * With "repair headers" a chunk is turned into a well-formed header of the fields it holds, so that
@@ -18,7 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "transport-tcp/sock.h"
+#include "transport-tcp/conn.h"
+#include "transport-tcp/uring.h"
 #include "transport-tcp/xtcp.h"
 
 #define FUZZ_STREAMS 4
@@ -42,8 +44,11 @@ struct fuzz_rig {
 	int down;
 };
 
-static void fuzz_open(struct fuzz_rig *r, unsigned streams, bool is_target, uint8_t *region)
+static void fuzz_open(
+	struct fuzz_rig *r, uint8_t flags, const struct xtcp_engine *engine, uint8_t *region)
 {
+	unsigned streams = 1 + flags % FUZZ_STREAMS;
+	bool is_target = !(flags & 4);
 	int fds[FUZZ_STREAMS];
 	struct err e;
 
@@ -56,7 +61,7 @@ static void fuzz_open(struct fuzz_rig *r, unsigned streams, bool is_target, uint
 		fds[i] = sv[0];
 		r->peer[i] = sv[1];
 	}
-	if (xtcp_sock_adopt(&r->x, fds, streams, is_target, &e) ||
+	if (xtcp_adopt(&r->x, fds, streams, is_target, engine, &e) ||
 		xtcp_sock_ops.region_add(r->x, 0, region, FUZZ_REGION, &e))
 		abort();
 }
@@ -116,14 +121,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t *region;
+	static bool have_uring;
 	struct fuzz_rig r;
 	size_t at = 1;
 
 	if (size < 1)
 		return 0;
-	if (!region)
+	if (!region) {
+		struct xport_probe pr;
+
 		region = fuzz_region();
-	fuzz_open(&r, 1 + data[0] % FUZZ_STREAMS, !(data[0] & 4), region);
+		xtcp_uring_ops.probe(NULL, &pr);
+		have_uring = pr.usable;
+	}
+	fuzz_open(&r, data[0], data[0] & 16 && have_uring ? &xuring_engine : &xtcp_sock_engine,
+		region);
 	while (at + 2 <= size && !r.down) {
 		unsigned stream = data[at] % r.streams;
 		size_t n = data[at + 1];

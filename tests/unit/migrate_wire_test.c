@@ -194,7 +194,7 @@ static void another_version_is_refused_naming_both(void **state)
 	assert_int_equal(write(p->fd[0], frame.data, frame.len), frame.len);
 	assert_int_equal(rdv_offer_read(p->fd[1], p->offer, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "9.9"));
-	assert_non_null(strstr(e.msg, "protocol 9"));
+	assert_non_null(strstr(e.msg, "protocol 10"));
 	assert_non_null(strstr(e.msg, rdv_software()));
 	wbuf_fini(&w);
 	wbuf_fini(&frame);

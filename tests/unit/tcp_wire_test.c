@@ -21,7 +21,7 @@
 
 #include "hv/base/clock.h"
 #include "transport-tcp/connect.h"
-#include "transport-tcp/sock.h"
+#include "transport-tcp/conn.h"
 #include "transport-tcp/xtcp.h"
 
 #define LONG_NS     20000000000ull
@@ -51,7 +51,7 @@ static void rig_open(struct rig *r, bool is_target)
 	}
 	r->mem = mmap(NULL, REGION_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(r->mem, MAP_FAILED);
-	assert_int_equal(xtcp_sock_adopt(&r->x, fds, STREAMS, is_target, &e), 0);
+	assert_int_equal(xtcp_adopt(&r->x, fds, STREAMS, is_target, &xtcp_sock_engine, &e), 0);
 	assert_int_equal(ops->region_add(r->x, 0, r->mem, REGION_SIZE, &e), 0);
 }
 

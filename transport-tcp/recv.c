@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the receiving side: header, check, then the payload straight into its final place in guest
- * memory, in one recvmsg() with the next header behind it. Must never write outside a region, nor
- * allocate what a header announces before it has come.
+ * Owns the receiving side of both engines: header, check, then the payload straight into its final
+ * place in guest memory, with the next header behind it in one receive. Must never name memory
+ * outside a region, nor allocate what a header announces before it has come.
  * Invariant: at most one message is held, and stream 0 is not read past it until the user has had
  * it, so a peer that sends messages faster than they are taken is slowed down by TCP.
  * Next in the flow: hv/migrate/target.c decides what a message means.
  */
-#include "transport-tcp/sock.h"
+#include "transport-tcp/conn.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #define XTCP_INBOX_FIRST (64u << 10) /* bytes of the first allocation for a message */
 
-/* A turn of one stream ends after this many bytes or calls, so that the others get theirs. */
+/* A turn of one stream ends after this many bytes or calls, so that the others and the other
+ * direction get theirs. */
 #define XTCP_RECV_TURN  (8u << 20)
 #define XTCP_RECV_CALLS 256
 
@@ -117,6 +117,10 @@ static int xtcp_frame_start(struct xport *x, unsigned i, struct err *e)
 	s->header_got = 0;
 	s->left = xtcp_frame_payload(&s->frame);
 	s->busy = true;
+	if (s->frame.type == XTCP_FRAME_PUT || s->frame.type == XTCP_FRAME_ZERO) {
+		x->stats.arrived_region = s->frame.region;
+		x->stats.arrived_end = s->frame.offset + s->frame.length;
+	}
 	if (s->frame.type == XTCP_FRAME_PUT)
 		s->dst = x->regions.r[s->frame.region].base + s->frame.offset;
 	else if (s->frame.type == XTCP_FRAME_MSG)
@@ -141,8 +145,8 @@ static int xtcp_payload_room(struct xport *x, struct xtcp_stream *s, struct iove
 	return 0;
 }
 
-/* Books @n received bytes: payload first, what is beyond it belongs to the next header. */
-static void xtcp_recv_book(struct xport *x, struct xtcp_stream *s, size_t n)
+/* Payload first; what is beyond it belongs to the next header. */
+void xtcp_recv_book(struct xport *x, struct xtcp_stream *s, size_t n)
 {
 	size_t body = n < s->left ? n : s->left;
 
@@ -158,7 +162,7 @@ static void xtcp_recv_book(struct xport *x, struct xtcp_stream *s, size_t n)
 	s->header_got += n;
 }
 
-static void xtcp_recv_ended(struct xport *x, struct xtcp_stream *s, int err)
+void xtcp_recv_ended(struct xport *x, struct xtcp_stream *s, int err)
 {
 	struct err why;
 
@@ -176,7 +180,7 @@ static void xtcp_recv_ended(struct xport *x, struct xtcp_stream *s, int err)
 	else
 		err_set(&why, -ECONNRESET,
 			"the peer closed the connection in the middle of a frame");
-	xtcp_sock_fail(x, &why);
+	xtcp_fail(x, &why);
 	x->down_plain = plain;
 }
 
@@ -185,42 +189,7 @@ static void xtcp_recv_refused(struct xport *x, struct xtcp_stream *s, struct err
 	s->rx_end = true;
 	if (why->code == -EPROTO)
 		err_wrap(why, "the peer broke the protocol");
-	xtcp_sock_fail(x, why);
-}
-
-/* One recvmsg(). Bytes received; 0: nothing now, or the end (booked in the stream). */
-static size_t xtcp_recv_once(struct xport *x, struct xtcp_stream *s, bool *full)
-{
-	struct iovec iov[2];
-	struct msghdr m = { .msg_iov = iov };
-	size_t want = 0;
-	ssize_t n;
-
-	if (s->busy) {
-		if (xtcp_payload_room(x, s, &iov[0])) {
-			struct err why;
-
-			err_set(&why, -ENOMEM, "no memory for a message of %u bytes",
-				s->frame.length);
-			xtcp_recv_refused(x, s, &why);
-			return 0;
-		}
-		want = iov[m.msg_iovlen++].iov_len;
-	}
-	if (!s->busy || want == s->left) {
-		iov[m.msg_iovlen] = (struct iovec){ s->header + s->header_got,
-			XTCP_FRAME_SIZE - s->header_got };
-		want += iov[m.msg_iovlen++].iov_len;
-	}
-	n = recvmsg(s->fd, &m, MSG_DONTWAIT);
-	if (n <= 0) {
-		if (n == 0 || (errno != EAGAIN && errno != EINTR))
-			xtcp_recv_ended(x, s, n < 0 ? errno : 0);
-		return 0;
-	}
-	xtcp_recv_book(x, s, (size_t)n);
-	*full = (size_t)n == want;
-	return (size_t)n;
+	xtcp_fail(x, why);
 }
 
 /* Acts on what is complete. False: the peer broke the protocol and the stream is at its end. */
@@ -243,27 +212,66 @@ static bool xtcp_recv_act(struct xport *x, unsigned i)
 	}
 }
 
-bool xtcp_stream_recv(struct xport *x, unsigned i)
+int xtcp_recv_room(struct xport *x, unsigned i, struct iovec iov[2])
 {
 	struct xtcp_stream *s = &x->stream[i];
-	size_t total = 0;
+	bool whole = true;
+	int n = 0;
 
-	for (unsigned calls = 0; calls < XTCP_RECV_CALLS && total < XTCP_RECV_TURN; calls++) {
-		bool full = false;
-		size_t n;
+	if (s->rx_end || !xtcp_recv_act(x, i) || !xtcp_recv_open(x, i))
+		return 0;
+	if (s->busy) {
+		struct err why;
 
-		if (s->rx_end || !xtcp_recv_act(x, i))
-			return false;
-		if (i == 0 && x->inbox.complete)
-			return false;
-		n = xtcp_recv_once(x, s, &full);
-		total += n;
-		if (!full) {
-			if (n)
-				xtcp_recv_act(x, i);
-			return false; /* drained, for now */
+		if (xtcp_payload_room(x, s, &iov[0])) {
+			err_set(&why, -ENOMEM, "no memory for a message of %u bytes",
+				s->frame.length);
+			xtcp_recv_refused(x, s, &why);
+			return 0;
 		}
+		whole = iov[n++].iov_len == s->left;
 	}
-	xtcp_recv_act(x, i);
-	return !s->rx_end;
+	if (whole)
+		iov[n++] = (struct iovec){ s->header + s->header_got,
+			XTCP_FRAME_SIZE - s->header_got };
+	return n;
+}
+
+/* One recvmsg(). Bytes received; 0: nothing now, or the end (booked in the stream). */
+static size_t xtcp_recv_once(struct xport *x, unsigned i, bool *full)
+{
+	struct iovec iov[2];
+	struct msghdr m = { .msg_iov = iov };
+	size_t want = 0;
+	ssize_t n;
+
+	m.msg_iovlen = (size_t)xtcp_recv_room(x, i, iov);
+	if (m.msg_iovlen == 0)
+		return 0;
+	for (size_t k = 0; k < m.msg_iovlen; k++)
+		want += iov[k].iov_len;
+	n = recvmsg(x->stream[i].fd, &m, MSG_DONTWAIT);
+	if (n <= 0) {
+		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			xtcp_recv_ended(x, &x->stream[i], n < 0 ? errno : 0);
+		return 0;
+	}
+	xtcp_recv_book(x, &x->stream[i], (size_t)n);
+	*full = (size_t)n == want;
+	return (size_t)n;
+}
+
+bool xtcp_recv_drain(struct xport *x, unsigned i)
+{
+	struct iovec iov[2];
+	size_t total = 0;
+	bool full = true;
+
+	for (unsigned calls = 0; full && calls < XTCP_RECV_CALLS && total < XTCP_RECV_TURN;
+		calls++) {
+		full = false;
+		total += xtcp_recv_once(x, i, &full);
+	}
+	/* What is complete is acted on before anybody sleeps. */
+	return xtcp_recv_room(x, i, iov) > 0 && full;
 }
