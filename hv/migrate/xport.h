@@ -39,16 +39,32 @@
 #define XPORT_MSG_MAX     (64u << 20)  /* bytes of one message */
 #define XPORT_HOST_MAX    256
 #define XPORT_REGIONS_MAX 4
+#define XPORT_DEVICE_MAX  64
 
 struct xport;          /* a connection */
 struct xport_listener; /* a target that waits for one */
 
-/* Where and how; both ends know all of it from the rendezvous before a connection is made. */
+/* What of guest memory an RDMA transport registers, and so pins. Others do not look at it. */
+enum xport_pin {
+	XPORT_PIN_AUTO,  /* chunks; on-demand paging where chunks do not fit the limits */
+	XPORT_PIN_ALL,   /* everything, touched or not */
+	XPORT_PIN_CHUNK, /* what the guest has touched, rounded up to chunks */
+	XPORT_PIN_ODP,   /* nothing: the adapter pages on demand */
+};
+
+/* Wishes about RDMA, of this end alone. All zero: none. */
+struct xport_rdma {
+	char device[XPORT_DEVICE_MAX]; /* use this device or fail; "": follows from the address */
+	enum xport_pin pin;
+};
+
+/* Where and how; both ends know it from the rendezvous before a connection is made. */
 struct xport_addr {
 	char host[XPORT_HOST_MAX];       /* numeric IPv4 or IPv6 address, or a name; never empty */
 	uint16_t port;                   /* 0 when listening: any; listen() fills in what it got */
 	uint8_t token[XPORT_TOKEN_SIZE]; /* a connection that does not present it is dropped */
 	unsigned streams;                /* 1..16 data streams */
+	struct xport_rdma rdma;          /* this end's own wishes */
 };
 
 /* What a transport could do on this host. */
@@ -110,7 +126,11 @@ struct xport_ops {
 	/* Source: connects all streams to @addr within @timeout_ns. */
 	int (*connect)(struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns,
 		struct err *e);
-	/* Frees everything, at once, without waiting for anything in flight. NULL is fine. */
+	/*
+	 * Frees everything and waits for nothing that is still to be posted. Messages that poll()
+	 * has given to the adapter or the kernel still leave, if they can within 100 ms. NULL is
+	 * fine.
+	 */
 	void (*close)(struct xport *x);
 
 	/*
@@ -119,6 +139,14 @@ struct xport_ops {
 	 * memory stays the caller's and outlives the connection.
 	 */
 	int (*region_add)(struct xport *x, uint32_t id, void *base, uint64_t size, struct err *e);
+	/*
+	 * Target, before the guest runs: when it returns, no byte of a put can land any more,
+	 * whatever the peer does. Messages go on, both ways, at least from then on; a put that is
+	 * tried all the same ends the connection. Quick, as it may be part of the blackout. Cannot
+	 * fail: what cannot be shut is torn down, and poll() then reports XPORT_EV_DOWN. May be
+	 * called more than once, and after XPORT_EV_DOWN.
+	 */
+	void (*shut)(struct xport *x);
 
 	/* Source: posts one put. -EAGAIN: no room now, poll() first. Not flushed before poll(). */
 	int (*put)(struct xport *x, const struct xport_put *p, struct err *e);
