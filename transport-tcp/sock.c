@@ -315,6 +315,7 @@ const struct xport_ops xtcp_sock_ops = {
 	.connect = xtcp_sock_connect,
 	.close = xtcp_close,
 	.region_add = xtcp_region_add,
+	.shut = xtcp_recv_shut,
 	.put = xtcp_put,
 	.msg = xtcp_msg,
 	.poll = xtcp_poll,

@@ -65,6 +65,7 @@ struct xtcp_inbox {
 
 struct xport {
 	bool is_target;
+	bool shut; /* no put lands here any more */
 	unsigned streams;
 	struct xtcp_stream stream[XTCP_STREAMS_MAX];
 	struct xtcp_regions regions;
@@ -99,6 +100,8 @@ int xtcp_queue_report(struct xtcp_queue *q, struct xport_event *ev, int max);
 bool xtcp_stream_send(struct xport *x, struct xtcp_stream *s);
 
 /* sock_recv.c */
+/* Lets no further byte of a put into guest memory: a stream with one under way is at its end. */
+void xtcp_recv_shut(struct xport *x);
 /* Takes what has arrived, a bounded amount. True if there may be more now. */
 bool xtcp_stream_recv(struct xport *x, unsigned i);
 /* True if the message in the inbox is complete and all its fences were consumed. */

@@ -59,7 +59,7 @@ static void move_fill_offer(struct mig_source_args *a)
 static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *clock,
 	struct xport **x, struct err *e)
 {
-	struct xport_addr addr = { .streams = a->params.streams };
+	struct xport_addr addr = { .streams = a->params.streams, .rdma = a->params.rdma };
 	uint64_t limit = a->params.connect_timeout_ns;
 	struct rdv_accept acc;
 	int r;
@@ -109,7 +109,7 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 /* Listens where the rendezvous arrived, answers the offer, waits for the data connection. */
 static int move_accept(struct mig_target_args *a, struct xport **x, struct err *e)
 {
-	struct xport_addr addr = { .streams = a->offer->streams };
+	struct xport_addr addr = { .streams = a->offer->streams, .rdma = a->rdma };
 	struct xport_listener *l = NULL;
 	struct rdv_accept acc;
 	struct mig_params p;

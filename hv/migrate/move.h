@@ -24,6 +24,7 @@ struct mig_params {
 	enum mig_on_stall on_stall;  /* when rounds stop getting smaller; default abort */
 	unsigned streams;            /* 1..16, default 1 */
 	uint64_t connect_timeout_ns; /* rendezvous and connection each; default 5 s */
+	struct xport_rdma rdma;      /* this end's wishes; default none */
 };
 void mig_params_default(struct mig_params *p);
 
@@ -112,6 +113,7 @@ struct mig_target_args {
 	int fd;
 	const char *listen_host;
 	const struct xport_ops *xport;
+	struct xport_rdma rdma; /* this end's wishes */
 	const struct rdv_offer *offer;
 	void (*progress)(void *arg, const struct mig_progress *p); /* may be NULL */
 	void *arg;

@@ -33,23 +33,14 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
+#include "hv/migrate/xport_addr.h"
 
-#define XPORT_TOKEN_SIZE  16           /* bytes; binds data streams to one move */
 #define XPORT_BLOCK_SIZE  (256u << 10) /* no put crosses a multiple of this within its region */
 #define XPORT_MSG_MAX     (64u << 20)  /* bytes of one message */
-#define XPORT_HOST_MAX    256
 #define XPORT_REGIONS_MAX 4
 
 struct xport;          /* a connection */
 struct xport_listener; /* a target that waits for one */
-
-/* Where and how; both ends know all of it from the rendezvous before a connection is made. */
-struct xport_addr {
-	char host[XPORT_HOST_MAX];       /* numeric IPv4 or IPv6 address, or a name; never empty */
-	uint16_t port;                   /* 0 when listening: any; listen() fills in what it got */
-	uint8_t token[XPORT_TOKEN_SIZE]; /* a connection that does not present it is dropped */
-	unsigned streams;                /* 1..16 data streams */
-};
 
 /* What a transport could do on this host. */
 struct xport_probe {
@@ -110,7 +101,11 @@ struct xport_ops {
 	/* Source: connects all streams to @addr within @timeout_ns. */
 	int (*connect)(struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns,
 		struct err *e);
-	/* Frees everything, at once, without waiting for anything in flight. NULL is fine. */
+	/*
+	 * Frees everything and waits for nothing that is still to be posted. Messages that poll()
+	 * has given to the adapter or the kernel still leave, if they can within 100 ms. NULL is
+	 * fine.
+	 */
 	void (*close)(struct xport *x);
 
 	/*
@@ -119,6 +114,14 @@ struct xport_ops {
 	 * memory stays the caller's and outlives the connection.
 	 */
 	int (*region_add)(struct xport *x, uint32_t id, void *base, uint64_t size, struct err *e);
+	/*
+	 * Target, before the guest runs: when it returns, no byte of a put can land any more,
+	 * whatever the peer does. Messages go on, both ways, at least from then on; a put that is
+	 * tried all the same ends the connection. Quick, as it may be part of the blackout. Cannot
+	 * fail: what cannot be shut is torn down, and poll() then reports XPORT_EV_DOWN. May be
+	 * called more than once, and after XPORT_EV_DOWN.
+	 */
+	void (*shut)(struct xport *x);
 
 	/* Source: posts one put. -EAGAIN: no room now, poll() first. Not flushed before poll(). */
 	int (*put)(struct xport *x, const struct xport_put *p, struct err *e);
