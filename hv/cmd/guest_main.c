@@ -153,7 +153,7 @@ static int process_console(struct guest_process *p, struct err *e)
 static int process_start(struct guest_process *p, struct err *e)
 {
 	const struct ctl_guest_hooks hooks = {
-		.transport = transport_find,
+		.transports = transports_find,
 		.arrived = process_arrived,
 		.end = process_end,
 		.arg = p,

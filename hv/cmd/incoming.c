@@ -7,10 +7,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "hv/base/clock.h"
@@ -116,32 +114,34 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 	return rc;
 }
 
-/* Where the source reached us is where its data can reach us too. */
-static int incoming_host(int fd, char *host, size_t size, struct err *e)
+/* What this host can do towards the source, which hears it before it chooses. */
+static int incoming_transports(int fd, struct rdv_transports *here, struct err *e)
 {
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
-	int rc;
+	struct xport_addr source = { .streams = 1 };
+	struct xport_list all;
+	int rc = rdv_host(fd, true, source.host, e);
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-		return err_errno(e, "cannot tell this end's address");
-	rc = getnameinfo(
-		(struct sockaddr *)&sa, len, host, (socklen_t)size, NULL, 0, NI_NUMERICHOST);
-	if (rc)
-		return err_set(e, -EIO, "cannot tell this end's address: %s", gai_strerror(rc));
-	return 0;
+	if (rc == 0)
+		rc = transports_find("auto", &all, e);
+	if (rc == 0)
+		choose_probe(&all, &source, here);
+	return rc;
 }
 
 /* All that may fail before the machine stands. The peer hears why. */
 static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
 {
+	struct rdv_transports here;
 	struct vm_config config;
-	int rc = rdv_offer_read(m->rdv_fd, offer, INCOMING_OFFER_NS, e);
+	struct xport_list one;
+	int rc = incoming_transports(m->rdv_fd, &here, e);
 
+	if (rc == 0)
+		rc = rdv_offer_read(m->rdv_fd, &here, offer, INCOMING_OFFER_NS, e);
 	if (rc < 0)
-		return rc; /* it has been answered already */
-	rc = transport_find(offer->transport, e) ? 0 : e->code;
+		return rc; /* it has been answered already, or is not there any more */
+	rc = transports_find(offer->transport, &one, e);
 	if (rc == 0)
 		rc = incoming_config(a, offer, &config, e);
 	if (rc == 0)
@@ -161,7 +161,7 @@ int cmd_incoming(int argc, char **argv)
 	struct ctl_claim claim = CTL_CLAIM_NONE;
 	struct guest_main_args m = { .claim = &claim, .rdv_fd = -1, .notify_fd = -1 };
 	struct rdv_offer *offer = calloc(1, sizeof(*offer)); /* too large for a stack */
-	char host[CTL_HOST_MAX];
+	char host[XPORT_HOST_MAX];
 	struct err e = { 0 };
 	int rc;
 
@@ -170,8 +170,8 @@ int cmd_incoming(int argc, char **argv)
 		   : err_set(&e, -ENOMEM, "no memory for an offer");
 	if (rc == 0 && args.notify_fd)
 		rc = incoming_fd(args.notify_fd, &m.notify_fd, &e);
-	if (rc == 0)
-		rc = incoming_host(m.rdv_fd, host, sizeof(host), &e);
+	if (rc == 0) /* where the source reached us is where its data can reach us too */
+		rc = rdv_host(m.rdv_fd, false, host, &e);
 	if (rc == 0)
 		rc = m.signal_fd = guest_signals(&e);
 	if (rc >= 0)

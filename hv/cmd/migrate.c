@@ -33,8 +33,9 @@ static const struct argp_option migrate_options[] = {
 	{ .name = "to", .key = 't', .arg = "ADDR:PORT", .doc = "Where 'watari receive' listens" },
 	{ .name = "transport",
 		.key = MIGRATE_TRANSPORT,
-		.arg = "NAME",
-		.doc = "How the data travels (default tcp)" },
+		.arg = "auto|rdma|tcp",
+		.doc = "How the data travels; auto, the default, takes the best that both ends can use, a "
+		       "name that and nothing else" },
 	{ .name = "downtime-limit",
 		.key = MIGRATE_LIMIT,
 		.arg = "TIME",
@@ -92,6 +93,7 @@ static const struct argp migrate_argp = {
 /* The request, with every value checked here, so that the error is about what was typed. */
 static int migrate_request(const struct migrate_args *a, json_t **out, struct err *e)
 {
+	struct xport_list transports;
 	uint64_t limit, streams;
 	struct ctl_addr to;
 	int rc;
@@ -105,8 +107,8 @@ static int migrate_request(const struct migrate_args *a, json_t **out, struct er
 			e, -EINVAL, "downtime limit '%s' is not between 1ns and 60s", a->limit);
 	if (strcmp(a->on_stall, "abort") != 0 && strcmp(a->on_stall, "freeze") != 0)
 		return err_set(e, -EINVAL, "on-stall '%s' is none of abort, freeze", a->on_stall);
-	if (!transport_find(a->transport, e))
-		return e->code;
+	if ((rc = transports_find(a->transport, &transports, e)) < 0)
+		return rc;
 	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I}", "op", "migrate", "to", a->to, "transport",
 		a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall", a->on_stall,
 		"streams", (json_int_t)streams);
@@ -146,6 +148,18 @@ static void migrate_show_end(struct migrate_show *s)
 		printf("\r\033[K");
 	fflush(stdout);
 	s->open = false;
+}
+
+/* What was taken, and why nothing better. */
+static void migrate_chosen(struct migrate_show *s, const json_t *line)
+{
+	const char *note = json_string_value(json_object_get(line, "note"));
+	const char *name = json_string_value(json_object_get(line, "transport"));
+
+	migrate_show_end(s);
+	if (note || name)
+		printf("transport: %s\n", note ? note : name);
+	fflush(stdout);
 }
 
 static void migrate_steps(const struct mig_blackout *b)
@@ -194,7 +208,6 @@ static int migrate_finish(const struct migrate_args *a, const json_t *answer, st
 	if (a->json) {
 		json_object_set_new(result, "name", json_string(a->name));
 		json_object_set_new(result, "to", json_string(a->to));
-		json_object_set_new(result, "transport", json_string(a->transport));
 		ask_print_json(result);
 	} else {
 		migrate_tell(a, &r);
@@ -212,12 +225,14 @@ static int migrate_line(
 	struct mig_progress p;
 	int rc;
 
-	if (event) {
-		if (!a->json && strcmp(event, "progress") == 0 &&
-			ctl_progress_read(line, &p, NULL) == 0)
+	if (event && !a->json) {
+		if (strcmp(event, "transport") == 0)
+			migrate_chosen(show, line);
+		else if (strcmp(event, "progress") == 0 && ctl_progress_read(line, &p, NULL) == 0)
 			migrate_progress(show, &p);
-		return 0;
 	}
+	if (event)
+		return 0;
 	migrate_show_end(show);
 	rc = migrate_finish(a, line, e);
 	return rc < 0 ? rc : 1;
@@ -266,7 +281,7 @@ static int migrate_wait(
 int cmd_migrate(int argc, char **argv)
 {
 	struct migrate_args args = {
-		.transport = "tcp", .limit = "10ms", .streams = "1", .on_stall = "abort"
+		.transport = "auto", .limit = "10ms", .streams = "1", .on_stall = "abort"
 	};
 	struct ctl_client *c = NULL;
 	json_t *request = NULL;

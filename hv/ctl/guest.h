@@ -29,8 +29,9 @@ enum ctl_end {
 };
 
 struct ctl_guest_hooks {
-	/* The transport of that name, or NULL with an error that lists the known ones. */
-	const struct xport_ops *(*transport)(const char *name, struct err *e);
+	/* The transports to choose from: all for "auto", else the one of that name. -EINVAL: none.
+	 */
+	int (*transports)(const char *name, struct xport_list *out, struct err *e);
 	/* It arrived and runs here. */
 	void (*arrived)(void *arg, const struct mig_result *r);
 	/* The end. @to and @r only for CTL_END_MOVED. Called once; free the guest after it. */

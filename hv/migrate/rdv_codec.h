@@ -18,9 +18,10 @@ enum rdv_type {
 	RDV_CLOCK_END = 7,
 };
 
-void rdv_hello_encode(struct wbuf *w);
+/* @t: what this end can do; NULL from a source, which has no need to tell. */
+void rdv_hello_encode(const struct rdv_transports *t, struct wbuf *w);
 /* -EPROTO for a stranger or another protocol version, naming both versions. */
-int rdv_hello_decode(struct rbuf *r, struct err *e);
+int rdv_hello_decode(struct rdv_transports *t, struct rbuf *r, struct err *e);
 void rdv_offer_encode(const struct rdv_offer *o, struct wbuf *w);
 void rdv_accept_encode(const struct rdv_accept *a, struct wbuf *w);
 

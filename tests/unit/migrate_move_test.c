@@ -51,9 +51,18 @@ static int fault_accept(
 	return r;
 }
 
+static void lame_probe(const struct xport_addr *addr, struct xport_probe *out)
+{
+	(void)addr;
+	*out = (struct xport_probe){ .usable = false, .why = "no adapter" };
+}
+
 struct move {
 	struct fake_vm src, dst;
-	struct xport_ops ops;
+	struct xport_ops ops, lame;
+	const struct xport_ops *list[2]; /* &lame, which nobody can use, and &ops */
+	bool named;                      /* lame is asked for by name */
+	struct rdv_transports can;       /* of the target */
 	int listen_fd;
 	uint16_t port;
 	int cancel;
@@ -75,6 +84,12 @@ static int move_setup(void **state)
 	m->ops = fake_xport_ops;
 	m->ops.connect = fault_connect;
 	m->ops.accept = fault_accept;
+	m->lame = fake_xport_ops;
+	m->lame.name = "lame";
+	m->lame.probe = lame_probe;
+	m->list[0] = &m->lame;
+	m->list[1] = &m->ops;
+	choose_probe(&(struct xport_list){ .ops = m->list, .n = 2 }, NULL, &m->can);
 	m->listen_fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(bind(m->listen_fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	assert_int_equal(listen(m->listen_fd, 4), 0);
@@ -109,7 +124,7 @@ static void *move_target(void *arg)
 	};
 
 	a.fd = accept(m->listen_fd, NULL, NULL);
-	m->trv = rdv_offer_read(a.fd, offer, 2000000000ull, &m->terr);
+	m->trv = rdv_offer_read(a.fd, &m->can, offer, 2000000000ull, &m->terr);
 	if (!m->trv)
 		m->trv = mig_target_run(&a, &m->tres, &m->terr);
 	close(a.fd);
@@ -137,7 +152,7 @@ static void move_run(struct move *m)
 		.vm = &m->src,
 		.host = "127.0.0.1",
 		.port = m->port,
-		.xport = &m->ops,
+		.transports = { .ops = m->list, .n = m->named ? 1 : 2, .named = m->named },
 		.offer = { .software = "test", .name = "guest" },
 		.progress = move_progress,
 		.arg = m,
@@ -189,6 +204,29 @@ static void a_writing_guest_arrives_page_for_page(void **state)
 	assert_true(m->progress_calls >= 2);
 	/* elapsed is real time since the save: more than nothing, less than the blackout */
 	assert_true(m->dst.elapsed_ns <= m->sres.blackout.total_ns);
+}
+
+static void a_move_says_how_it_travelled(void **state)
+{
+	struct move *m = *state;
+
+	move_run(m);
+	assert_int_equal(m->srv, 0);
+	assert_string_equal(m->sres.transport, "fake");
+	assert_string_equal(m->sres.note, "fake (not lame: here: no adapter)");
+	assert_string_equal(m->tres.transport, "fake");
+}
+
+static void a_transport_by_name_that_is_impossible_moves_nothing(void **state)
+{
+	struct move *m = *state;
+
+	m->named = true;
+	move_run(m);
+	assert_int_equal(m->srv, -EOPNOTSUPP);
+	assert_non_null(strstr(m->serr.msg, "transport lame cannot be used: here: no adapter"));
+	assert_int_equal(m->src.thaws, 0); /* it was never frozen */
+	expect_at_source(m);
 }
 
 static void memory_never_touched_is_not_allocated_at_the_target(void **state)
@@ -332,6 +370,8 @@ int main(void)
 #define MOVE_TEST(f) cmocka_unit_test_setup_teardown(f, move_setup, move_teardown)
 	const struct CMUnitTest tests[] = {
 		MOVE_TEST(a_writing_guest_arrives_page_for_page),
+		MOVE_TEST(a_move_says_how_it_travelled),
+		MOVE_TEST(a_transport_by_name_that_is_impossible_moves_nothing),
 		MOVE_TEST(memory_never_touched_is_not_allocated_at_the_target),
 		MOVE_TEST(pages_the_vmm_wrote_arrive),
 		MOVE_TEST(a_cancelled_move_leaves_the_guest_running),
