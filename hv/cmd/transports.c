@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "transport-rdma/xrdma.h"
 #include "transport-tcp/xtcp.h"
 
 /* In order of preference: --transport auto takes the first that both ends can use. */
 static const struct xport_ops *const transports[] = {
+	&xrdma_ops,
 	&xtcp_sock_ops,
 };
 #define TRANSPORTS (sizeof(transports) / sizeof(transports[0]))

@@ -18,7 +18,8 @@
  * changed in flight is dirty again and is sent again.
  *
  * THREADS. A connection belongs to one thread at a time. Nothing blocks but poll() and connect(),
- * accept() with their timeouts.
+ * accept() with their timeouts. Each end makes progress only while it is polled, and may need the
+ * other's to finish what it was given.
  *
  * ERRORS. Every failure is a negative errno and a sentence a person can act on. After a failed
  * call or an XPORT_EV_DOWN event only close() may be called.
@@ -111,7 +112,8 @@ struct xport_ops {
 	/*
 	 * Makes @size bytes at @base known as region @id, on both ends, before the first put. On
 	 * the target a put outside a region is a protocol error that ends the connection. The
-	 * memory stays the caller's and outlives the connection.
+	 * memory stays the caller's and outlives the connection; as long as that lives none of it
+	 * is given back to the kernel (no holes punched), for an adapter may have pinned it.
 	 */
 	int (*region_add)(struct xport *x, uint32_t id, void *base, uint64_t size, struct err *e);
 	/*

@@ -193,6 +193,7 @@ lab_host_explain() {
 # ---- two hosts on one wire -----------------------------------------------------------------------
 
 # The hosts a and b of a pair: their addresses on the migration LAN, which is their eth0.
+lab_pair=
 declare -A lab_pair_address=([a]=10.77.0.1 [b]=10.77.0.2) lab_pair_pid=()
 # RoCE v2 packets of 4096 bytes and their headers fit it.
 lab_pair_mtu=4200
