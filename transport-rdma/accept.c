@@ -124,16 +124,17 @@ static int request_judge(struct xport *x, const struct xport_addr *addr, struct 
 	l->id = id;
 	id->context = l;
 	r = xrdma_line_open(l, e);
+	/*
+	 * A request whose source has gone meanwhile cannot be accepted, nor can a queue pair be
+	 * made for it (EINVAL, as its state is past that): that source is a stranger.
+	 */
 	if (r || rdma_accept(id, &p)) {
-		if (!r)
-			err_errno(e, "cannot accept a connection");
 		if (id->qp)
 			rdma_destroy_qp(id);
 		request_turn_away(id);
 		l->id = NULL;
-		return e->code;
 	}
-	return 0;
+	return r == -EINVAL ? 0 : r;
 }
 
 static int accept_event(
