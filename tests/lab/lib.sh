@@ -116,6 +116,8 @@ lab_prepare_guest() {
 	gcc -O2 -Wall -static -pthread -o "$tree/bin/tick" "$lab_tests/tick.c" ||
 		lab_die "cannot build tick"
 	lab_initrd "$tree" "$lab_guest_initrd" || lab_die "cannot pack $tree"
+	gcc -O2 -Wall -I"$lab_root" -o "$lab_dir/bench-check" "$lab_tests/bench-check.c" ||
+		lab_die "cannot build bench-check"
 }
 
 # lab_host_start NAME [--memory SIZE] [--cpus N] [--nic NETDEV]... [--network LINE]...
@@ -303,6 +305,16 @@ lab_pair_explain() {
 	done
 }
 
+# lab_wait SECONDS COMMAND...: until the command succeeds.
+lab_wait() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
 # ---- TAP -----------------------------------------------------------------------------------------
 
 lab_points=0 lab_failed=0
@@ -333,4 +345,20 @@ lab_done() {
 	echo "1..$lab_points"
 	[ $lab_failed = 0 ]
 	exit
+}
+
+# lab_judge FOLDER MOVES CPUS...: what tests/lab/judge says of Linux guests, as points of this test.
+lab_judge() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		'ok '* | 'not ok '*)
+			lab_points=$((lab_points + 1))
+			[ "${line%% *}" = ok ] || lab_failed=$((lab_failed + 1))
+			echo "${line%% [0-9]*} $lab_points - ${line#* - }"
+			;;
+		1..*) ;;
+		*) echo "$line" ;;
+		esac
+	done < <("$lab_tests/judge" --moves-only "$@")
 }
