@@ -170,7 +170,7 @@ static int process_start(struct guest_process *p, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (a->offer) {
-		rc = ctl_guest_arrive(p->guest, a->rdv_fd, a->listen_host, a->offer, e);
+		rc = ctl_guest_arrive(p->guest, a->rdv_fd, a->listen_host, &a->rdma, a->offer, e);
 		if (rc == 0)
 			a->rdv_fd = -1;
 		else

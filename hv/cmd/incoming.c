@@ -22,7 +22,7 @@
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
 
 struct incoming_args {
-	const char *fd, *notify_fd, *serial, *tracking;
+	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin;
 	bool overcommit;
 };
 
@@ -31,7 +31,9 @@ enum {
 	INCOMING_NOTIFY,
 	INCOMING_SERIAL,
 	INCOMING_TRACKING,
-	INCOMING_OVERCOMMIT
+	INCOMING_OVERCOMMIT,
+	INCOMING_DEVICE,
+	INCOMING_PIN
 };
 
 static const struct argp_option incoming_options[] = {
@@ -43,6 +45,8 @@ static const struct argp_option incoming_options[] = {
 		.arg = "HOW",
 		.doc = "As of receive" },
 	{ .name = "overcommit", .key = INCOMING_OVERCOMMIT, .doc = "As of receive" },
+	{ .name = "rdma-device", .key = INCOMING_DEVICE, .arg = "NAME", .doc = "As of receive" },
+	{ .name = "rdma-pin", .key = INCOMING_PIN, .arg = "HOW", .doc = "As of receive" },
 	{ 0 },
 };
 
@@ -56,6 +60,8 @@ static error_t incoming_option(int key, char *arg, struct argp_state *state)
 	case INCOMING_SERIAL: a->serial = arg; break;
 	case INCOMING_TRACKING: a->tracking = arg; break;
 	case INCOMING_OVERCOMMIT: a->overcommit = true; break;
+	case INCOMING_DEVICE: a->rdma_device = arg; break;
+	case INCOMING_PIN: a->rdma_pin = arg; break;
 	case ARGP_KEY_END:
 		if (!a->fd)
 			argp_error(state, "--fd is missing");
@@ -115,9 +121,10 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 }
 
 /* What this host can do towards the source, which hears it before it chooses. */
-static int incoming_transports(int fd, struct rdv_transports *here, struct err *e)
+static int incoming_transports(
+	int fd, const struct xport_rdma *rdma, struct rdv_transports *here, struct err *e)
 {
-	struct xport_addr source = { .streams = 1 };
+	struct xport_addr source = { .streams = 1, .rdma = *rdma };
 	struct xport_list all;
 	int rc = rdv_host(fd, true, source.host, e);
 
@@ -135,7 +142,7 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 	struct rdv_transports here;
 	struct vm_config config;
 	struct xport_list one;
-	int rc = incoming_transports(m->rdv_fd, &here, e);
+	int rc = incoming_transports(m->rdv_fd, &m->rdma, &here, e);
 
 	if (rc == 0)
 		rc = rdv_offer_read(m->rdv_fd, &here, offer, INCOMING_OFFER_NS, e);
@@ -170,6 +177,8 @@ int cmd_incoming(int argc, char **argv)
 		   : err_set(&e, -ENOMEM, "no memory for an offer");
 	if (rc == 0 && args.notify_fd)
 		rc = incoming_fd(args.notify_fd, &m.notify_fd, &e);
+	if (rc == 0)
+		rc = xport_rdma_parse(args.rdma_device, args.rdma_pin, &m.rdma, &e);
 	if (rc == 0) /* where the source reached us is where its data can reach us too */
 		rc = rdv_host(m.rdv_fd, false, host, &e);
 	if (rc == 0)

@@ -23,11 +23,18 @@
 #define MIGRATE_LINE_NS NSEC_PER_SEC /* between plain progress lines */
 
 struct migrate_args {
-	const char *name, *to, *transport, *limit, *streams, *on_stall;
+	const char *name, *to, *transport, *limit, *streams, *on_stall, *rdma_device, *rdma_pin;
 	bool json, verbose;
 };
 
-enum { MIGRATE_TRANSPORT = 256, MIGRATE_LIMIT, MIGRATE_STREAMS, MIGRATE_STALL };
+enum {
+	MIGRATE_TRANSPORT = 256,
+	MIGRATE_LIMIT,
+	MIGRATE_STREAMS,
+	MIGRATE_STALL,
+	MIGRATE_DEVICE,
+	MIGRATE_PIN
+};
 
 static const struct argp_option migrate_options[] = {
 	{ .name = "to", .key = 't', .arg = "ADDR:PORT", .doc = "Where 'watari receive' listens" },
@@ -49,6 +56,16 @@ static const struct argp_option migrate_options[] = {
 		.arg = "abort|freeze",
 		.doc = "What to do when the guest writes faster than it can be sent: give up (default), "
 		       "or freeze it all the same" },
+	{ .name = "rdma-device",
+		.key = MIGRATE_DEVICE,
+		.arg = "NAME",
+		.doc = "Over RDMA, leave by this device (default: the one on the way to ADDR)" },
+	{ .name = "rdma-pin",
+		.key = MIGRATE_PIN,
+		.arg = "auto|all|chunk|odp",
+		.doc = "Over RDMA, what is registered and so pinned: what the guest has touched, in "
+		       "chunks, or by on-demand paging where that does not fit (auto, the default); "
+		       "everything; chunks and nothing else; on-demand paging and nothing else" },
 	{ .name = "verbose", .key = 'v', .doc = "Tell the steps of the blackout" },
 	{ .name = "json",
 		.key = 'j',
@@ -66,6 +83,8 @@ static error_t migrate_option(int key, char *arg, struct argp_state *state)
 	case MIGRATE_LIMIT: a->limit = arg; break;
 	case MIGRATE_STREAMS: a->streams = arg; break;
 	case MIGRATE_STALL: a->on_stall = arg; break;
+	case MIGRATE_DEVICE: a->rdma_device = arg; break;
+	case MIGRATE_PIN: a->rdma_pin = arg; break;
 	case 'v': a->verbose = true; break;
 	case 'j': a->json = true; break;
 	case ARGP_KEY_ARG:
@@ -94,6 +113,7 @@ static const struct argp migrate_argp = {
 static int migrate_request(const struct migrate_args *a, json_t **out, struct err *e)
 {
 	struct xport_list transports;
+	struct xport_rdma rdma;
 	uint64_t limit, streams;
 	struct ctl_addr to;
 	int rc;
@@ -107,11 +127,13 @@ static int migrate_request(const struct migrate_args *a, json_t **out, struct er
 			e, -EINVAL, "downtime limit '%s' is not between 1ns and 60s", a->limit);
 	if (strcmp(a->on_stall, "abort") != 0 && strcmp(a->on_stall, "freeze") != 0)
 		return err_set(e, -EINVAL, "on-stall '%s' is none of abort, freeze", a->on_stall);
-	if ((rc = transports_find(a->transport, &transports, e)) < 0)
+	if ((rc = transports_find(a->transport, &transports, e)) < 0 ||
+		(rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e)) < 0)
 		return rc;
-	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I}", "op", "migrate", "to", a->to, "transport",
-		a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall", a->on_stall,
-		"streams", (json_int_t)streams);
+	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:s,s:s}", "op", "migrate", "to", a->to,
+		"transport", a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall",
+		a->on_stall, "streams", (json_int_t)streams, "rdma_device", rdma.device, "rdma_pin",
+		xport_pin_name(rdma.pin));
 	return *out ? 0 : err_set(e, -EINVAL, "an argument is not UTF-8 text");
 }
 

@@ -273,7 +273,7 @@ static void guest_left(void *arg, int rc, const struct mig_result *r, const stru
 static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_addr *to,
 	struct xport_list *transports, struct mig_params *p, struct err *e)
 {
-	const char *text = NULL, *transport = "auto", *stall = "abort";
+	const char *text = NULL, *transport = "auto", *stall = "abort", *device = NULL, *pin = NULL;
 	uint64_t streams;
 	int rc;
 
@@ -283,6 +283,9 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 	if ((rc = ctl_get_str(j, "to", &text, e)) < 0 ||
 		(rc = ctl_get_str(j, "transport", &transport, e)) < 0 ||
 		(rc = ctl_get_str(j, "on_stall", &stall, e)) < 0 ||
+		(rc = ctl_get_str(j, "rdma_device", &device, e)) < 0 ||
+		(rc = ctl_get_str(j, "rdma_pin", &pin, e)) < 0 ||
+		(rc = xport_rdma_parse(device, pin, &p->rdma, e)) < 0 ||
 		(rc = ctl_get_u64(j, "streams", 1, 16, &streams, e)) < 0 ||
 		(rc = ctl_get_u64(j, "downtime_limit_ns", 1, 60 * NSEC_PER_SEC,
 			 &p->downtime_limit_ns, e)) < 0)
@@ -351,7 +354,7 @@ static void guest_arrived(void *arg, int rc, const struct mig_result *r, const s
 }
 
 int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
-	const struct rdv_offer *offer, struct err *e)
+	const struct xport_rdma *rdma, const struct rdv_offer *offer, struct err *e)
 {
 	const struct ctl_move_hooks hooks = { .done = guest_arrived, .arg = g };
 	struct xport_list one;
@@ -362,7 +365,7 @@ int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
 	if (rc < 0)
 		return rc;
 	rc = ctl_move_arrive(
-		&g->move, g->loop, g->vm, fd, listen_host, one.ops[0], offer, &hooks, e);
+		&g->move, g->loop, g->vm, fd, listen_host, one.ops[0], rdma, offer, &hooks, e);
 	g->arriving = rc == 0;
 	return rc;
 }

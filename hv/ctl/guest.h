@@ -51,7 +51,7 @@ void ctl_guest_free(struct ctl_guest *g);
 
 /* Lets the machine arrive over the rendezvous @fd (taken over on success). */
 int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
-	const struct rdv_offer *offer, struct err *e);
+	const struct xport_rdma *rdma, const struct rdv_offer *offer, struct err *e);
 
 /* Pause or go on by the user; *@changed (may be NULL) tells if that was new. Refused on the way. */
 int ctl_guest_pause(struct ctl_guest *g, bool pause, bool *changed, struct err *e);

@@ -321,8 +321,8 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 }
 
 int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd,
-	const char *listen_host, const struct xport_ops *xport, const struct rdv_offer *offer,
-	const struct ctl_move_hooks *hooks, struct err *e)
+	const char *listen_host, const struct xport_ops *xport, const struct xport_rdma *rdma,
+	const struct rdv_offer *offer, const struct ctl_move_hooks *hooks, struct err *e)
 {
 	struct ctl_move *m = move_new(l, vm, hooks, e);
 	int rc;
@@ -340,6 +340,7 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 		.fd = fd,
 		.listen_host = m->listen_host,
 		.xport = xport,
+		.rdma = *rdma,
 		.offer = &m->offer,
 		.progress = move_progress,
 		.arg = m,

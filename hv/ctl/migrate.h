@@ -40,8 +40,8 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 
 /* Starts to receive into @vm. Copies @offer; takes over @fd. */
 int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd,
-	const char *listen_host, const struct xport_ops *xport, const struct rdv_offer *offer,
-	const struct ctl_move_hooks *hooks, struct err *e);
+	const char *listen_host, const struct xport_ops *xport, const struct xport_rdma *rdma,
+	const struct rdv_offer *offer, const struct ctl_move_hooks *hooks, struct err *e);
 
 /* Gives a leaving guest's move up, unless it is committed; done() follows in its own time. */
 void ctl_move_cancel(struct ctl_move *m);

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "hv/base/err.h"
+
 #define XPORT_TOKEN_SIZE 16 /* bytes; binds data streams to one move */
 #define XPORT_HOST_MAX   256
 #define XPORT_DEVICE_MAX 64
@@ -35,5 +37,11 @@ struct xport_addr {
 	unsigned streams;                /* 1..16 data streams */
 	struct xport_rdma rdma;          /* this end's own wishes */
 };
+
+/* "auto", "all", "chunk", "odp". */
+const char *xport_pin_name(enum xport_pin p);
+
+/* Fills in both wishes from words, NULL for none. -EINVAL or -ENAMETOOLONG says which is wrong. */
+int xport_rdma_parse(const char *device, const char *pin, struct xport_rdma *out, struct err *e);
 
 #endif
