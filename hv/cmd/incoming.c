@@ -114,13 +114,15 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 	return rc;
 }
 
-/* What this host can do towards the source, which hears it before it chooses. */
+/* What this host can do for the source, which hears it before it chooses. */
 static int incoming_transports(int fd, struct rdv_transports *here, struct err *e)
 {
 	struct xport_addr source = { .streams = 1 };
 	struct xport_list all;
-	int rc = rdv_host(fd, true, source.host, e);
+	int rc = rdv_hello_read(fd, &source.memory, INCOMING_OFFER_NS, e);
 
+	if (rc == 0)
+		rc = rdv_host(fd, true, source.host, e);
 	if (rc == 0)
 		rc = transports_find("auto", &all, e);
 	if (rc == 0)
