@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "hv/base/clock.h"
+#include "hv/base/size.h"
 #include "transport-rdma/parts.h"
 #include "transport-rdma/limits.h"
 #include "transport-rdma/status.h"
@@ -33,14 +34,32 @@ static const char *gid_text(const union ibv_gid *g, char *buf, size_t n)
 	return inet_ntop(AF_INET6, g->raw, buf, (socklen_t)n);
 }
 
+/* True if the guest cannot be registered: it does not fit the limit, and has to be pinned. */
+static bool probe_too_large(struct ibv_context *ctx, const struct xport_addr *addr,
+	const struct xrdma_memlock *m, struct xport_probe *out)
+{
+	char need[32], room[32];
+
+	if (!addr || addr->rdma.pin == XPORT_PIN_ODP ||
+		(addr->rdma.pin == XPORT_PIN_AUTO && xrdma_has_odp(ctx)) ||
+		xrdma_memlock_check(m, addr->memory, NULL) == 0)
+		return false;
+	snprintf(out->why, sizeof(out->why),
+		"%s of guest memory have to be pinned, %s may be: `ulimit -l unlimited` before "
+		"watari, LimitMEMLOCK=infinity in its unit",
+		size_format(addr->memory, need, sizeof(need)),
+		size_format(m->limit, room, sizeof(room)));
+	return true;
+}
+
 /* A device and port that a move could use: says so, or why not. */
-static void probe_port(
-	struct ibv_context *ctx, uint8_t port, const union ibv_gid *gid, struct xport_probe *out)
+static void probe_port(struct ibv_context *ctx, uint8_t port, const union ibv_gid *gid,
+	const struct xport_addr *addr, struct xport_probe *out)
 {
 	const char *name = ibv_get_device_name(ctx->device);
 	struct ibv_port_attr pa;
 	struct xrdma_memlock m;
-	char lock[64], addr[INET6_ADDRSTRLEN];
+	char lock[64], gid_str[INET6_ADDRSTRLEN];
 
 	if (ibv_query_port(ctx, port, &pa)) {
 		snprintf(out->why, sizeof(out->why), "device %s does not answer", name);
@@ -53,10 +72,12 @@ static void probe_port(
 		return;
 	}
 	xrdma_memlock_read(&m);
+	if (probe_too_large(ctx, addr, &m, out))
+		return;
 	out->usable = true;
 	snprintf(out->why, sizeof(out->why), "device %s port %u active (%s), GID %s, %s%s", name,
 		port, pa.link_layer == IBV_LINK_LAYER_ETHERNET ? "Ethernet" : "InfiniBand",
-		gid_text(gid, addr, sizeof(addr)), xrdma_memlock_text(&m, lock, sizeof(lock)),
+		gid_text(gid, gid_str, sizeof(gid_str)), xrdma_memlock_text(&m, lock, sizeof(lock)),
 		xrdma_has_odp(ctx) ? ", on-demand paging" : "");
 }
 
@@ -82,7 +103,7 @@ static void probe_any(struct xport_probe *out)
 		/* the first port; entry 1 of RoCE is the IP address where there is one */
 		if (ibv_query_gid(ctx, 1, 1, &gid) || gid.global.interface_id == 0)
 			ibv_query_gid(ctx, 1, 0, &gid);
-		probe_port(ctx, 1, &gid, out);
+		probe_port(ctx, 1, &gid, NULL, out);
 		ibv_close_device(ctx);
 	}
 	if (list)
@@ -136,7 +157,7 @@ void xrdma_probe(const struct xport_addr *addr, struct xport_probe *out)
 	} else if (probe_resolve(id, addr, clock_mono_ns() + XRDMA_PROBE_NS, &e)) {
 		probe_no(out, e.msg);
 	} else {
-		probe_port(id->verbs, id->port_num, &id->route.addr.addr.ibaddr.sgid, out);
+		probe_port(id->verbs, id->port_num, &id->route.addr.addr.ibaddr.sgid, addr, out);
 	}
 	if (id)
 		rdma_destroy_id(id);

@@ -126,8 +126,10 @@ static int incoming_transports(
 {
 	struct xport_addr source = { .streams = 1, .rdma = *rdma };
 	struct xport_list all;
-	int rc = rdv_host(fd, true, source.host, e);
+	int rc = rdv_hello_read(fd, &source.memory, INCOMING_OFFER_NS, e);
 
+	if (rc == 0)
+		rc = rdv_host(fd, true, source.host, e);
 	if (rc == 0)
 		rc = transports_find("auto", &all, e);
 	if (rc == 0)

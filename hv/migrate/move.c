@@ -60,7 +60,7 @@ static int move_choose(struct mig_source_args *a, int fd, const struct xport_add
 	struct mig_result *out, struct err *e)
 {
 	struct rdv_transports here, there;
-	int r = rdv_meet(fd, &there, a->params.connect_timeout_ns, e);
+	int r = rdv_meet(fd, addr->memory, &there, a->params.connect_timeout_ns, e);
 
 	if (r)
 		return r;
@@ -91,7 +91,9 @@ static int move_join(
 static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *clock,
 	struct xport **x, struct mig_result *out, struct err *e)
 {
-	struct xport_addr addr = { .streams = a->params.streams, .rdma = a->params.rdma };
+	struct xport_addr addr = { .streams = a->params.streams,
+		.rdma = a->params.rdma,
+		.memory = a->offer.allocated_bytes };
 	uint64_t limit = a->params.connect_timeout_ns;
 	struct rdv_accept acc;
 	int r;

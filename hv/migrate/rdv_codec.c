@@ -67,15 +67,16 @@ int rdv_accept_decode(struct rdv_accept *a, struct rbuf *r, struct err *e)
 	return 0;
 }
 
-void rdv_hello_encode(const struct rdv_transports *t, struct wbuf *w)
+void rdv_hello_encode(const struct rdv_hello *h, struct wbuf *w)
 {
-	unsigned n = t ? t->n : 0;
+	const struct rdv_transports *t = &h->transports;
 
 	wbuf_u64(w, RDV_MAGIC);
 	wbuf_u32(w, RDV_PROTOCOL);
 	wbuf_str(w, rdv_software());
-	wbuf_u8(w, (uint8_t)n);
-	for (unsigned i = 0; i < n; i++) {
+	wbuf_u64(w, h->memory);
+	wbuf_u8(w, (uint8_t)t->n);
+	for (unsigned i = 0; i < t->n; i++) {
 		wbuf_str(w, t->t[i].name);
 		wbuf_u8(w, t->t[i].can.usable);
 		wbuf_str(w, t->t[i].can.why);
@@ -106,13 +107,13 @@ bad:
 	return err_set(e, -EPROTO, "the peer sent a malformed list of transports");
 }
 
-int rdv_hello_decode(struct rdv_transports *t, struct rbuf *r, struct err *e)
+int rdv_hello_decode(struct rdv_hello *h, struct rbuf *r, struct err *e)
 {
 	uint64_t magic = rbuf_u64(r);
 	uint32_t protocol = rbuf_u32(r);
 	char software[RDV_VERSION_MAX];
 
-	t->n = 0;
+	memset(h, 0, sizeof(*h));
 	rbuf_str(r, software, sizeof(software));
 	if (r->failed || magic != RDV_MAGIC)
 		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
@@ -121,5 +122,6 @@ int rdv_hello_decode(struct rdv_transports *t, struct rbuf *r, struct err *e)
 			"the peer (watari %s) speaks migration protocol %u, this watari (%s) speaks %u: "
 			"use the same version on both hosts",
 			software, protocol, rdv_software(), RDV_PROTOCOL);
-	return rdv_transports_decode(t, r, e);
+	h->memory = rbuf_u64(r);
+	return rdv_transports_decode(&h->transports, r, e);
 }

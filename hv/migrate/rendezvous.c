@@ -227,16 +227,18 @@ int rdv_host(int fd, bool peer, char *host, struct err *e)
 	return 0;
 }
 
-int rdv_meet(int fd, struct rdv_transports *there, uint64_t timeout_ns, struct err *e)
+int rdv_meet(
+	int fd, uint64_t memory, struct rdv_transports *there, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct rdv_hello hello = { .memory = memory };
 	struct rdv_frame f;
 	struct wbuf w;
 	struct rbuf b;
 	int r;
 
 	wbuf_init(&w);
-	rdv_hello_encode(NULL, &w);
+	rdv_hello_encode(&hello, &w);
 	r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
 	if (!r)
 		r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
@@ -244,7 +246,9 @@ int rdv_meet(int fd, struct rdv_transports *there, uint64_t timeout_ns, struct e
 	if (r)
 		return r;
 	b = rbuf_of(f.body, f.len);
-	return rdv_hello_decode(there, &b, e);
+	r = rdv_hello_decode(&hello, &b, e);
+	*there = hello.transports;
+	return r;
 }
 
 int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
@@ -311,11 +315,33 @@ void rdv_refuse_send(int fd, const char *reason)
 	wbuf_fini(&w);
 }
 
+int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e)
+{
+	struct err local = { 0 };
+	struct rdv_hello hello;
+	struct rdv_frame f;
+	struct rbuf b;
+	int r;
+
+	if (!e)
+		e = &local;
+	r = rdv_expect(fd, &f, RDV_HELLO, clock_mono_ns() + timeout_ns, e);
+	if (!r) {
+		b = rbuf_of(f.body, f.len);
+		r = rdv_hello_decode(&hello, &b, e);
+	}
+	if (r)
+		rdv_refuse_send(fd, e->msg);
+	else
+		*memory = hello.memory;
+	return r;
+}
+
 int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *o,
 	uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
-	struct rdv_transports none; /* a source does not tell */
+	struct rdv_hello hello = { .transports = *here };
 	struct err local = { 0 };
 	struct rdv_frame f;
 	struct wbuf w;
@@ -325,23 +351,15 @@ int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *
 	if (!e)
 		e = &local;
 	wbuf_init(&w);
-	rdv_hello_encode(here, &w);
-	r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
-	if (r)
-		goto out;
-	/* Another version is answered with a refusal (below) that names both. */
-	b = rbuf_of(f.body, f.len);
-	r = rdv_hello_decode(&none, &b, e);
-	if (!r)
-		r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	rdv_hello_encode(&hello, &w);
+	r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	wbuf_fini(&w);
 	if (!r)
 		r = rdv_expect(fd, &f, RDV_OFFER, deadline, e);
 	if (!r) {
 		b = rbuf_of(f.body, f.len);
 		r = rdv_offer_decode(o, &b, e);
 	}
-out:
-	wbuf_fini(&w);
 	if (r)
 		rdv_refuse_send(fd, e->msg);
 	return r;

@@ -36,6 +36,7 @@ struct xport_addr {
 	uint8_t token[XPORT_TOKEN_SIZE]; /* a connection that does not present it is dropped */
 	unsigned streams;                /* 1..16 data streams */
 	struct xport_rdma rdma;          /* this end's own wishes */
+	uint64_t memory; /* for probe(): bytes of guest memory that would move; 0: not known */
 };
 
 /* "auto", "all", "chunk", "odp". */

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct rdv_offer offer;
-	struct rdv_transports transports;
+	struct rdv_hello hello;
 	struct rdv_accept acc;
 	struct section s;
 	struct wire_msg m;
@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0] % 16) {
 	case 0: rdv_offer_decode(&offer, &r, &e); break;
 	case 1: rdv_accept_decode(&acc, &r, &e); break;
-	case 2: rdv_hello_decode(&transports, &r, &e); break;
+	case 2: rdv_hello_decode(&hello, &r, &e); break;
 	case 3:
 		while (section_next(&r, &s, &e) == 1)
 			;

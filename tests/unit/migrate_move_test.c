@@ -63,6 +63,7 @@ struct move {
 	const struct xport_ops *list[2]; /* &lame, which nobody can use, and &ops */
 	bool named;                      /* lame is asked for by name */
 	struct rdv_transports can;       /* of the target */
+	uint64_t memory;                 /* that the source says will move */
 	int listen_fd;
 	uint16_t port;
 	int cancel;
@@ -124,7 +125,9 @@ static void *move_target(void *arg)
 	};
 
 	a.fd = accept(m->listen_fd, NULL, NULL);
-	m->trv = rdv_offer_read(a.fd, &m->can, offer, 2000000000ull, &m->terr);
+	m->trv = rdv_hello_read(a.fd, &m->memory, 2000000000ull, &m->terr);
+	if (!m->trv)
+		m->trv = rdv_offer_read(a.fd, &m->can, offer, 2000000000ull, &m->terr);
 	if (!m->trv)
 		m->trv = mig_target_run(&a, &m->tres, &m->terr);
 	close(a.fd);
@@ -153,7 +156,7 @@ static void move_run(struct move *m)
 		.host = "127.0.0.1",
 		.port = m->port,
 		.transports = { .ops = m->list, .n = m->named ? 1 : 2, .named = m->named },
-		.offer = { .software = "test", .name = "guest" },
+		.offer = { .software = "test", .name = "guest", .allocated_bytes = 4711 },
 		.progress = move_progress,
 		.arg = m,
 		.cancel = &m->cancel,
@@ -215,6 +218,7 @@ static void a_move_says_how_it_travelled(void **state)
 	assert_string_equal(m->sres.transport, "fake");
 	assert_string_equal(m->sres.note, "fake (not lame: here: no adapter)");
 	assert_string_equal(m->tres.transport, "fake");
+	assert_int_equal(m->memory, 4711);
 }
 
 static void a_transport_by_name_that_is_impossible_moves_nothing(void **state)
