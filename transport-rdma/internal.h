@@ -72,7 +72,9 @@ struct xrdma_inbox {
 };
 
 struct xport {
-	bool is_target, shut, may_speak;
+	bool is_target, may_speak;
+	bool shut;   /* the data queue pairs are being ended, or have been */
+	bool sealed; /* nothing that comes on them counts any more */
 	unsigned streams, lines;
 	struct xrdma_line line[XRDMA_LINES];
 	struct xrdma_stream stream[XRDMA_STREAMS_MAX];

@@ -133,6 +133,8 @@ static void cq_one(struct xport *x, const struct ibv_wc *wc)
 		x->stream[line].rx_open--;
 	if (kind == XRDMA_WR_CTRL)
 		x->tx_done = n;
+	if (kind == XRDMA_WR_RECORD_IN && x->sealed)
+		return; /* received in time, looked at too late */
 	if (!ok) {
 		cq_failed(x, kind, wc);
 		return;

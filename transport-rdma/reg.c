@@ -183,6 +183,7 @@ static void *reg_main(void *arg)
 {
 	struct xrdma_reg *r = arg;
 
+	pthread_setname_np(pthread_self(), "rdma-reg");
 	pthread_mutex_lock(&r->lock);
 	while (!r->stop) {
 		struct reg_item *i = reg_queue_take(&r->jobs);

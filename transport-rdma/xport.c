@@ -229,6 +229,7 @@ static void xrdma_shut(struct xport *x)
 	for (unsigned i = 0; i < x->streams; i++)
 		if (x->stream[i].rx_open)
 			rdma_destroy_qp(x->line[i].id);
+	x->sealed = true;
 }
 
 /* True while a message, or a fence that belongs to one, has left and is not with the peer yet. */

@@ -95,9 +95,12 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 		.rdma = a->params.rdma,
 		.memory = a->offer.allocated_bytes };
 	uint64_t limit = a->params.connect_timeout_ns;
+	struct rdv_transports ignored;
 	struct rdv_accept acc;
 	int r;
 
+	/* The first probe of a process may load drivers: not while the target's clock runs. */
+	choose_probe(&a->transports, NULL, &ignored);
 	*fd = rdv_connect(a->host, a->port, limit, e);
 	if (*fd < 0)
 		return *fd;
