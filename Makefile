@@ -19,13 +19,13 @@ say      = $(if $(V),@:,@printf '  %-8s %s\n' $(1) $(2))
 
 CC         ?= gcc
 CFLAGS     ?= -O2 -g
-PKGS       := jansson liburing
+PKGS       := jansson liburing librdmacm libibverbs
 CPPFLAGS   += -D_GNU_SOURCE -I. -I$(B)
 WARN       := -Wall -Wextra -Werror -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes \
               -Wmissing-prototypes -Wvla -Wformat=2
 ALL_CFLAGS  = -std=gnu11 -pthread -fno-strict-aliasing -fno-common -MMD -MP $(WARN) $(CFLAGS) \
               $(SAN) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS       := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -luring) -lm -pthread
+LIBS       := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -luring -lrdmacm -libverbs) -lm -pthread
 
 SAN_asan  := -fsanitize=address -fno-omit-frame-pointer
 SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
@@ -34,7 +34,7 @@ SAN       := $(SAN_$(VARIANT))
 
 # ---- the house: archives, in the order of who may include whom -----------------------------------
 HV_DIRS    := hv/base hv/mem hv/kvm hv/dev hv/boot hv/vm hv/migrate hv/ctl
-DIRS       := $(HV_DIRS) transport-tcp bench hv/cmd
+DIRS       := $(HV_DIRS) transport-tcp transport-rdma bench hv/cmd
 archive     = $(B)/$(subst /,_,$(1)).a
 objs        = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c))
 ARCHIVES   := $(foreach d,$(DIRS),$(call archive,$d))
@@ -47,10 +47,11 @@ LINK_dev     := hv/dev hv/mem hv/base
 LINK_boot    := hv/boot hv/mem hv/base
 LINK_migrate := hv/migrate hv/mem hv/base
 LINK_tcp     := transport-tcp hv/base
+LINK_rdma    := transport-rdma hv/base
 LINK_vm      := hv/vm hv/kvm hv/dev hv/boot hv/migrate hv/mem hv/base
 LINK_ctl     := hv/ctl $(LINK_vm)
-LINK_cmd     := hv/cmd bench hv/ctl transport-tcp $(LINK_vm)
-LINK_bench   := bench hv/ctl transport-tcp $(LINK_vm)
+LINK_cmd     := hv/cmd bench hv/ctl transport-tcp transport-rdma $(LINK_vm)
+LINK_bench   := bench hv/ctl transport-tcp transport-rdma $(LINK_vm)
 
 .PHONY: all help demo check lint fmt lab fuzz bench install clean asan ubsan tsan deps tests
 
@@ -108,7 +109,7 @@ $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $$(TESTLIB) $(foreach d,$(call unit
 endef
 $(foreach t,$(patsubst tests/unit/%.c,%,$(UNIT)),$(eval $(call unit_rule,$t)))
 
-$(B)/tests/contract/contract: $(call objs,tests/contract) $(TESTLIB) $(foreach d,transport-tcp hv/migrate hv/mem hv/base,$(call archive,$d))
+$(B)/tests/contract/contract: $(call objs,tests/contract) $(TESTLIB) $(foreach d,transport-tcp transport-rdma hv/migrate hv/mem hv/base,$(call archive,$d))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDFLAGS) $(CMOCKA) $(LIBS)
 

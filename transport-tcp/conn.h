@@ -56,6 +56,8 @@ struct xtcp_engine {
 	bool (*turn)(struct xport *x);
 	/* Waits until bytes can be moved or @deadline (CLOCK_MONOTONIC). 0 or negative errno. */
 	int (*sleep)(struct xport *x, uint64_t deadline);
+	/* Returns once nothing of stream @i, whose end is booked, is being received any more. */
+	void (*recv_stop)(struct xport *x, unsigned i);
 };
 
 extern const struct xtcp_engine xtcp_sock_engine;
@@ -64,6 +66,7 @@ struct xport {
 	const struct xtcp_engine *engine;
 	void *own; /* the engine's */
 	bool is_target;
+	bool shut; /* no put lands here any more */
 	unsigned streams;
 	struct xtcp_stream stream[XTCP_STREAMS_MAX];
 	struct xtcp_regions regions;
@@ -99,6 +102,7 @@ int xtcp_conn_connect(struct xport **out, const struct xport_addr *addr, uint64_
 	const struct xtcp_engine *engine, struct err *e);
 void xtcp_conn_close(struct xport *x);
 int xtcp_conn_region_add(struct xport *x, uint32_t id, void *base, uint64_t size, struct err *e);
+void xtcp_conn_shut(struct xport *x);
 int xtcp_conn_put(struct xport *x, const struct xport_put *p, struct err *e);
 int xtcp_conn_msg(struct xport *x, uint16_t type, const void *data, size_t len, struct err *e);
 int xtcp_conn_poll(

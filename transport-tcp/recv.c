@@ -99,6 +99,25 @@ static void xtcp_frame_finish(struct xport *x, struct xtcp_stream *s)
 	}
 }
 
+static void xtcp_recv_refused(struct xport *x, struct xtcp_stream *s, struct err *why);
+
+/* No further byte of a put gets into guest memory: a stream with one under way is at its end. */
+void xtcp_conn_shut(struct xport *x)
+{
+	struct err why;
+
+	x->shut = true;
+	for (unsigned i = 0; i < x->streams; i++) {
+		struct xtcp_stream *s = &x->stream[i];
+
+		if (s->rx_end || !s->busy || s->frame.type != XTCP_FRAME_PUT)
+			continue;
+		err_set(&why, -EPROTO, "a put was under way when the source was shut out");
+		xtcp_recv_refused(x, s, &why);
+		x->engine->recv_stop(x, i);
+	}
+}
+
 /* A whole header is here: checks it and makes ready for its payload. 0 or negative errno. */
 static int xtcp_frame_start(struct xport *x, unsigned i, struct err *e)
 {
@@ -112,6 +131,8 @@ static int xtcp_frame_start(struct xport *x, unsigned i, struct err *e)
 
 	if (!r)
 		r = xtcp_frame_check(&s->frame, &ctx, e);
+	if (!r && x->shut && s->frame.type != XTCP_FRAME_MSG && s->frame.type != XTCP_FRAME_FENCE)
+		r = err_set(e, -EPROTO, "a put came after the source was shut out");
 	if (r)
 		return r;
 	s->header_got = 0;

@@ -109,11 +109,19 @@ static int xtcp_sock_sleep(struct xport *x, uint64_t deadline)
 	return 0;
 }
 
+/* Bytes are taken by calls that return: between two of them nothing is being received. */
+static void xtcp_sock_recv_stop(struct xport *x, unsigned i)
+{
+	(void)x;
+	(void)i;
+}
+
 const struct xtcp_engine xtcp_sock_engine = {
 	.open = xtcp_sock_open,
 	.close = xtcp_sock_close,
 	.turn = xtcp_sock_turn,
 	.sleep = xtcp_sock_sleep,
+	.recv_stop = xtcp_sock_recv_stop,
 };
 
 static int xtcp_sock_accept(
@@ -136,6 +144,7 @@ const struct xport_ops xtcp_sock_ops = {
 	.connect = xtcp_sock_connect,
 	.close = xtcp_conn_close,
 	.region_add = xtcp_conn_region_add,
+	.shut = xtcp_conn_shut,
 	.put = xtcp_conn_put,
 	.msg = xtcp_conn_msg,
 	.poll = xtcp_conn_poll,

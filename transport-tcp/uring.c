@@ -248,6 +248,29 @@ static void xuring_cancel(struct xport *x)
 	}
 }
 
+/*
+ * The kernel may be writing into guest memory: the request is cancelled, and its end waited for.
+ * With the socket shut for reading it has nothing to wait for itself, so it does end.
+ */
+static void xuring_recv_stop(struct xport *x, unsigned i)
+{
+	struct xuring *u = x->own;
+	struct io_uring_sqe *sqe;
+
+	if (!u->s[i].receiving)
+		return;
+	shutdown(x->stream[i].fd, SHUT_RD);
+	sqe = xuring_sqe(x);
+	if (sqe) {
+		io_uring_prep_cancel64(sqe, xuring_tag(XURING_RECV, i, 0), 0);
+		sqe->user_data = (uint64_t)XURING_CANCEL << 32;
+	}
+	while (u->s[i].receiving) {
+		xuring_sleep(x, clock_mono_ns() + XURING_CANCEL_NS);
+		xuring_reap(x);
+	}
+}
+
 static void xuring_close(struct xport *x)
 {
 	struct xuring *u = x->own;
@@ -268,6 +291,7 @@ const struct xtcp_engine xuring_engine = {
 	.close = xuring_close,
 	.turn = xuring_turn,
 	.sleep = xuring_sleep,
+	.recv_stop = xuring_recv_stop,
 };
 
 /* The source chose for its own end; a target without io_uring speaks the same wire by sockets. */
@@ -303,6 +327,7 @@ const struct xport_ops xtcp_uring_ops = {
 	.connect = xuring_connect,
 	.close = xtcp_conn_close,
 	.region_add = xtcp_conn_region_add,
+	.shut = xtcp_conn_shut,
 	.put = xtcp_conn_put,
 	.msg = xtcp_conn_msg,
 	.poll = xtcp_conn_poll,

@@ -153,7 +153,7 @@ static int process_console(struct guest_process *p, struct err *e)
 static int process_start(struct guest_process *p, struct err *e)
 {
 	const struct ctl_guest_hooks hooks = {
-		.transport = transport_find,
+		.transports = transports_find,
 		.arrived = process_arrived,
 		.end = process_end,
 		.arg = p,
@@ -170,7 +170,7 @@ static int process_start(struct guest_process *p, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (a->offer) {
-		rc = ctl_guest_arrive(p->guest, a->rdv_fd, a->listen_host, a->offer, e);
+		rc = ctl_guest_arrive(p->guest, a->rdv_fd, a->listen_host, &a->rdma, a->offer, e);
 		if (rc == 0)
 			a->rdv_fd = -1;
 		else

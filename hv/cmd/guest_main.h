@@ -22,6 +22,7 @@ struct guest_main_args {
 	const struct rdv_offer *offer;
 	int rdv_fd;              /* the rendezvous; taken over */
 	const char *listen_host; /* for the data connection */
+	struct xport_rdma rdma;  /* wishes for it */
 	int notify_fd; /* gets one byte when the guest has arrived, then is closed; -1: nobody asks
 			*/
 };

@@ -7,10 +7,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "hv/base/clock.h"
@@ -24,7 +22,7 @@
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
 
 struct incoming_args {
-	const char *fd, *notify_fd, *serial, *tracking;
+	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin;
 	bool overcommit;
 };
 
@@ -33,7 +31,9 @@ enum {
 	INCOMING_NOTIFY,
 	INCOMING_SERIAL,
 	INCOMING_TRACKING,
-	INCOMING_OVERCOMMIT
+	INCOMING_OVERCOMMIT,
+	INCOMING_DEVICE,
+	INCOMING_PIN
 };
 
 static const struct argp_option incoming_options[] = {
@@ -45,6 +45,8 @@ static const struct argp_option incoming_options[] = {
 		.arg = "HOW",
 		.doc = "As of receive" },
 	{ .name = "overcommit", .key = INCOMING_OVERCOMMIT, .doc = "As of receive" },
+	{ .name = "rdma-device", .key = INCOMING_DEVICE, .arg = "NAME", .doc = "As of receive" },
+	{ .name = "rdma-pin", .key = INCOMING_PIN, .arg = "HOW", .doc = "As of receive" },
 	{ 0 },
 };
 
@@ -58,6 +60,8 @@ static error_t incoming_option(int key, char *arg, struct argp_state *state)
 	case INCOMING_SERIAL: a->serial = arg; break;
 	case INCOMING_TRACKING: a->tracking = arg; break;
 	case INCOMING_OVERCOMMIT: a->overcommit = true; break;
+	case INCOMING_DEVICE: a->rdma_device = arg; break;
+	case INCOMING_PIN: a->rdma_pin = arg; break;
 	case ARGP_KEY_END:
 		if (!a->fd)
 			argp_error(state, "--fd is missing");
@@ -116,32 +120,37 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 	return rc;
 }
 
-/* Where the source reached us is where its data can reach us too. */
-static int incoming_host(int fd, char *host, size_t size, struct err *e)
+/* What this host can do towards the source, which hears it before it chooses. */
+static int incoming_transports(
+	int fd, const struct xport_rdma *rdma, struct rdv_transports *here, struct err *e)
 {
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
-	int rc;
+	struct xport_addr source = { .streams = 1, .rdma = *rdma };
+	struct xport_list all;
+	int rc = rdv_hello_read(fd, &source.memory, INCOMING_OFFER_NS, e);
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-		return err_errno(e, "cannot tell this end's address");
-	rc = getnameinfo(
-		(struct sockaddr *)&sa, len, host, (socklen_t)size, NULL, 0, NI_NUMERICHOST);
-	if (rc)
-		return err_set(e, -EIO, "cannot tell this end's address: %s", gai_strerror(rc));
-	return 0;
+	if (rc == 0)
+		rc = rdv_host(fd, true, source.host, e);
+	if (rc == 0)
+		rc = transports_find("auto", &all, e);
+	if (rc == 0)
+		choose_probe(&all, &source, here);
+	return rc;
 }
 
 /* All that may fail before the machine stands. The peer hears why. */
 static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
 {
+	struct rdv_transports here;
 	struct vm_config config;
-	int rc = rdv_offer_read(m->rdv_fd, offer, INCOMING_OFFER_NS, e);
+	struct xport_list one;
+	int rc = incoming_transports(m->rdv_fd, &m->rdma, &here, e);
 
+	if (rc == 0)
+		rc = rdv_offer_read(m->rdv_fd, &here, offer, INCOMING_OFFER_NS, e);
 	if (rc < 0)
-		return rc; /* it has been answered already */
-	rc = transport_find(offer->transport, e) ? 0 : e->code;
+		return rc; /* it has been answered already, or is not there any more */
+	rc = transports_find(offer->transport, &one, e);
 	if (rc == 0)
 		rc = incoming_config(a, offer, &config, e);
 	if (rc == 0)
@@ -161,7 +170,7 @@ int cmd_incoming(int argc, char **argv)
 	struct ctl_claim claim = CTL_CLAIM_NONE;
 	struct guest_main_args m = { .claim = &claim, .rdv_fd = -1, .notify_fd = -1 };
 	struct rdv_offer *offer = calloc(1, sizeof(*offer)); /* too large for a stack */
-	char host[CTL_HOST_MAX];
+	char host[XPORT_HOST_MAX];
 	struct err e = { 0 };
 	int rc;
 
@@ -171,7 +180,9 @@ int cmd_incoming(int argc, char **argv)
 	if (rc == 0 && args.notify_fd)
 		rc = incoming_fd(args.notify_fd, &m.notify_fd, &e);
 	if (rc == 0)
-		rc = incoming_host(m.rdv_fd, host, sizeof(host), &e);
+		rc = xport_rdma_parse(args.rdma_device, args.rdma_pin, &m.rdma, &e);
+	if (rc == 0) /* where the source reached us is where its data can reach us too */
+		rc = rdv_host(m.rdv_fd, false, host, &e);
 	if (rc == 0)
 		rc = m.signal_fd = guest_signals(&e);
 	if (rc >= 0)

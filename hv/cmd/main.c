@@ -22,6 +22,7 @@ static const struct cmd commands[] = {
 	{ "pause", "stop a guest's virtual CPUs", cmd_pause },
 	{ "resume", "let a paused guest go on", cmd_resume },
 	{ "kill", "end a guest at once", cmd_kill },
+	{ "probe", "tell which transports this host can use", cmd_probe },
 	{ "bench", "measure moves with a guest made for it", cmd_bench },
 	{ "help", "list the commands, or explain one", cmd_help },
 	{ "incoming", NULL, cmd_incoming }, /* what receive starts for each guest */

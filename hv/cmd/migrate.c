@@ -24,17 +24,27 @@
 
 struct migrate_args {
 	const char *name, *to, *transport, *limit, *streams, *on_stall, *bandwidth;
+	const char *rdma_device, *rdma_pin;
 	bool json, verbose;
 };
 
-enum { MIGRATE_TRANSPORT = 256, MIGRATE_LIMIT, MIGRATE_STREAMS, MIGRATE_STALL, MIGRATE_BANDWIDTH };
+enum {
+	MIGRATE_TRANSPORT = 256,
+	MIGRATE_LIMIT,
+	MIGRATE_STREAMS,
+	MIGRATE_STALL,
+	MIGRATE_BANDWIDTH,
+	MIGRATE_DEVICE,
+	MIGRATE_PIN
+};
 
 static const struct argp_option migrate_options[] = {
 	{ .name = "to", .key = 't', .arg = "ADDR:PORT", .doc = "Where 'watari receive' listens" },
 	{ .name = "transport",
 		.key = MIGRATE_TRANSPORT,
-		.arg = "NAME",
-		.doc = "How the data travels (default tcp)" },
+		.arg = "auto|rdma|tcp",
+		.doc = "How the data travels; auto, the default, takes the best that both ends can use, a "
+		       "name that and nothing else" },
 	{ .name = "downtime-limit",
 		.key = MIGRATE_LIMIT,
 		.arg = "TIME",
@@ -53,6 +63,16 @@ static const struct argp_option migrate_options[] = {
 		.arg = "RATE",
 		.doc = "Send at most so many bytes a second while the guest runs, for example 500M "
 		       "(default: no limit)" },
+	{ .name = "rdma-device",
+		.key = MIGRATE_DEVICE,
+		.arg = "NAME",
+		.doc = "Over RDMA, leave by this device (default: the one on the way to ADDR)" },
+	{ .name = "rdma-pin",
+		.key = MIGRATE_PIN,
+		.arg = "auto|all|chunk|odp",
+		.doc = "Over RDMA, what is registered and so pinned: what the guest has touched, in "
+		       "chunks, or by on-demand paging where that does not fit (auto, the default); "
+		       "everything; chunks and nothing else; on-demand paging and nothing else" },
 	{ .name = "verbose", .key = 'v', .doc = "Tell the steps of the blackout" },
 	{ .name = "json",
 		.key = 'j',
@@ -71,6 +91,8 @@ static error_t migrate_option(int key, char *arg, struct argp_state *state)
 	case MIGRATE_STREAMS: a->streams = arg; break;
 	case MIGRATE_STALL: a->on_stall = arg; break;
 	case MIGRATE_BANDWIDTH: a->bandwidth = arg; break;
+	case MIGRATE_DEVICE: a->rdma_device = arg; break;
+	case MIGRATE_PIN: a->rdma_pin = arg; break;
 	case 'v': a->verbose = true; break;
 	case 'j': a->json = true; break;
 	case ARGP_KEY_ARG:
@@ -98,6 +120,8 @@ static const struct argp migrate_argp = {
 /* The request, with every value checked here, so that the error is about what was typed. */
 static int migrate_request(const struct migrate_args *a, json_t **out, struct err *e)
 {
+	struct xport_list transports;
+	struct xport_rdma rdma;
 	uint64_t limit, streams, bandwidth = 0;
 	enum mig_on_stall stall;
 	struct ctl_addr to;
@@ -114,11 +138,13 @@ static int migrate_request(const struct migrate_args *a, json_t **out, struct er
 	if (limit == 0 || limit > 60 * NSEC_PER_SEC)
 		return err_set(
 			e, -EINVAL, "downtime limit '%s' is not between 1ns and 60s", a->limit);
-	if (!transport_find(a->transport, e))
-		return e->code;
-	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I}", "op", "migrate", "to", a->to, "transport",
-		a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall", a->on_stall,
-		"streams", (json_int_t)streams, "bandwidth", (json_int_t)bandwidth);
+	if ((rc = transports_find(a->transport, &transports, e)) < 0 ||
+		(rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e)) < 0)
+		return rc;
+	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:s,s:s}", "op", "migrate", "to", a->to,
+		"transport", a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall",
+		a->on_stall, "streams", (json_int_t)streams, "bandwidth", (json_int_t)bandwidth,
+		"rdma_device", rdma.device, "rdma_pin", xport_pin_name(rdma.pin));
 	return *out ? 0 : err_set(e, -EINVAL, "an argument is not UTF-8 text");
 }
 
@@ -157,6 +183,18 @@ static void migrate_show_end(struct migrate_show *s)
 		printf("\r\033[K");
 	fflush(stdout);
 	s->open = false;
+}
+
+/* What was taken, and why nothing better. */
+static void migrate_chosen(struct migrate_show *s, const json_t *line)
+{
+	const char *note = json_string_value(json_object_get(line, "note"));
+	const char *name = json_string_value(json_object_get(line, "transport"));
+
+	migrate_show_end(s);
+	if (note || name)
+		printf("transport: %s\n", note ? note : name);
+	fflush(stdout);
 }
 
 static void migrate_steps(const struct mig_blackout *b)
@@ -213,7 +251,6 @@ static int migrate_finish(const struct migrate_args *a, const json_t *answer, st
 	if (a->json) {
 		json_object_set_new(result, "name", json_string(a->name));
 		json_object_set_new(result, "to", json_string(a->to));
-		json_object_set_new(result, "transport", json_string(a->transport));
 		ask_print_json(result);
 	} else {
 		migrate_tell(a, &r);
@@ -231,12 +268,14 @@ static int migrate_line(
 	struct mig_progress p;
 	int rc;
 
-	if (event) {
-		if (!a->json && strcmp(event, "progress") == 0 &&
-			ctl_progress_read(line, &p, NULL) == 0)
+	if (event && !a->json) {
+		if (strcmp(event, "transport") == 0)
+			migrate_chosen(show, line);
+		else if (strcmp(event, "progress") == 0 && ctl_progress_read(line, &p, NULL) == 0)
 			migrate_progress(show, &p);
-		return 0;
 	}
+	if (event)
+		return 0;
 	migrate_show_end(show);
 	rc = migrate_finish(a, line, e);
 	return rc < 0 ? rc : 1;
@@ -285,7 +324,7 @@ static int migrate_wait(
 int cmd_migrate(int argc, char **argv)
 {
 	struct migrate_args args = {
-		.transport = "tcp", .limit = "10ms", .streams = "1", .on_stall = "throttle"
+		.transport = "auto", .limit = "10ms", .streams = "1", .on_stall = "throttle"
 	};
 	struct ctl_client *c = NULL;
 	json_t *request = NULL;

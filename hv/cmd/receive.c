@@ -26,7 +26,7 @@
 #define RECEIVE_MAX 16 /* guests on their way in, and refused peers that have not hung up */
 
 struct receive_args {
-	const char *listen, *serial, *tracking;
+	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin;
 	bool trust, once, overcommit;
 };
 
@@ -44,7 +44,15 @@ struct receive {
 	struct receive_slot refused[RECEIVE_MAX];
 };
 
-enum { RECEIVE_TRUST = 256, RECEIVE_ONCE, RECEIVE_SERIAL, RECEIVE_TRACKING, RECEIVE_OVERCOMMIT };
+enum {
+	RECEIVE_TRUST = 256,
+	RECEIVE_ONCE,
+	RECEIVE_SERIAL,
+	RECEIVE_TRACKING,
+	RECEIVE_OVERCOMMIT,
+	RECEIVE_DEVICE,
+	RECEIVE_PIN
+};
 
 static const struct argp_option receive_options[] = {
 	{ .name = "listen",
@@ -69,6 +77,16 @@ static const struct argp_option receive_options[] = {
 	{ .name = "overcommit",
 		.key = RECEIVE_OVERCOMMIT,
 		.doc = "Do not refuse a guest larger than the memory that is free" },
+	{ .name = "rdma-device",
+		.key = RECEIVE_DEVICE,
+		.arg = "NAME",
+		.doc = "Over RDMA, take guests on this device alone" },
+	{ .name = "rdma-pin",
+		.key = RECEIVE_PIN,
+		.arg = "auto|all|chunk|odp",
+		.doc = "Over RDMA, how this end registers what the source asks for: odp by on-demand "
+		       "paging, the others by pinning, auto with on-demand paging where pinning "
+		       "does not fit (default auto)" },
 	{ 0 },
 };
 
@@ -83,6 +101,8 @@ static error_t receive_option(int key, char *arg, struct argp_state *state)
 	case RECEIVE_ONCE: a->once = true; break;
 	case RECEIVE_TRACKING: a->tracking = arg; break;
 	case RECEIVE_OVERCOMMIT: a->overcommit = true; break;
+	case RECEIVE_DEVICE: a->rdma_device = arg; break;
+	case RECEIVE_PIN: a->rdma_pin = arg; break;
 	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
 	case ARGP_KEY_END:
 		if (!a->listen)
@@ -166,7 +186,7 @@ static void receive_refuse(struct receive *r, int fd)
 static void receive_exec(const struct receive *r, int fd, int notify)
 {
 	char fd_text[16], notify_text[16];
-	char *argv[16] = { "watari", "incoming", "--fd", fd_text, "--notify-fd", notify_text };
+	char *argv[24] = { "watari", "incoming", "--fd", fd_text, "--notify-fd", notify_text };
 	int n = 6, null = open("/dev/null", O_RDONLY);
 	sigset_t none;
 
@@ -180,6 +200,14 @@ static void receive_exec(const struct receive *r, int fd, int notify)
 	argv[n++] = (char *)(uintptr_t)r->args->tracking;
 	if (r->args->overcommit)
 		argv[n++] = "--overcommit";
+	if (r->args->rdma_device) {
+		argv[n++] = "--rdma-device";
+		argv[n++] = (char *)(uintptr_t)r->args->rdma_device;
+	}
+	if (r->args->rdma_pin) {
+		argv[n++] = "--rdma-pin";
+		argv[n++] = (char *)(uintptr_t)r->args->rdma_pin;
+	}
 	setsid(); /* Ctrl-C at the receiver's terminal is not meant for its guests */
 	dup2(null, STDIN_FILENO);
 	fcntl(fd, F_SETFD, 0);
@@ -275,8 +303,11 @@ static int receive_check(const struct receive_args *a, struct err *e)
 		.memory = GMEM_SIZE_MIN,
 		.kernel = "/any",
 		.serial = "none" };
+	struct xport_rdma rdma;
 	int rc = cmd_tracking_parse(a->tracking, &c.tracking, e);
 
+	if (rc == 0)
+		rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e);
 	if (rc == 0 && a->serial)
 		rc = cmd_copy(c.serial, sizeof(c.serial), a->serial, "--serial", e);
 	if (rc == 0)

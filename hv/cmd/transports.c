@@ -9,25 +9,33 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "transport-rdma/xrdma.h"
 #include "transport-tcp/xtcp.h"
 
+/* In order of preference: --transport auto takes the first that both ends can use. */
 static const struct xport_ops *const transports[] = {
-	&xtcp_sock_ops,
+	&xrdma_ops,
 	&xtcp_uring_ops,
+	&xtcp_sock_ops,
 };
 #define TRANSPORTS (sizeof(transports) / sizeof(transports[0]))
+_Static_assert(TRANSPORTS <= RDV_TRANSPORTS_MAX, "a HELLO lists them all");
 
-const struct xport_ops *transport_find(const char *name, struct err *e)
+int transports_find(const char *name, struct xport_list *out, struct err *e)
 {
-	char known[128] = "";
+	char known[128] = "auto";
 
+	*out = (struct xport_list){ .ops = transports, .n = TRANSPORTS };
+	if (strcmp(name, "auto") == 0)
+		return 0;
 	for (size_t i = 0; i < TRANSPORTS; i++) {
 		size_t n = strlen(known);
 
-		if (strcmp(transports[i]->name, name) == 0)
-			return transports[i];
-		snprintf(known + n, sizeof(known) - n, "%s%s", i ? ", " : "", transports[i]->name);
+		if (strcmp(transports[i]->name, name) == 0) {
+			*out = (struct xport_list){ .ops = &transports[i], .n = 1, .named = true };
+			return 0;
+		}
+		snprintf(known + n, sizeof(known) - n, ", %s", transports[i]->name);
 	}
-	err_set(e, -EINVAL, "there is no transport '%.32s' here; there is: %s", name, known);
-	return NULL;
+	return err_set(e, -EINVAL, "there is no transport '%.32s' here; there is: %s", name, known);
 }

@@ -3,9 +3,12 @@
 #ifndef WATARI_CMD_TRANSPORTS_H
 #define WATARI_CMD_TRANSPORTS_H
 
-#include "hv/migrate/xport.h"
+#include "hv/migrate/choose.h"
 
-/* The transport called @name; NULL, and an error that lists the known ones. */
-const struct xport_ops *transport_find(const char *name, struct err *e);
+/*
+ * The transports to choose from: all of them, best first, for "auto", else the one called @name.
+ * -EINVAL lists the known ones.
+ */
+int transports_find(const char *name, struct xport_list *out, struct err *e);
 
 #endif

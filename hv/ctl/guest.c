@@ -73,13 +73,16 @@ static void guest_status_move(struct ctl_guest *g, json_t *j)
 {
 	char text[CTL_ADDR_MAX];
 	struct mig_progress p;
+	const char *transport;
 	struct ctl_addr to;
 	json_t *m;
 
-	ctl_move_look(g->move, &to, &p);
+	ctl_move_look(g->move, &to, &transport, &p);
 	m = ctl_progress_json(&p);
 	json_object_del(m, "event");
 	json_object_set_new(m, "to", json_string(ctl_addr_format(&to, text)));
+	if (transport[0])
+		json_object_set_new(m, "transport", json_string(transport));
 	json_object_set_new(j, "migration", m);
 }
 
@@ -224,6 +227,14 @@ static void guest_vm_event(void *arg, uint32_t events)
 		guest_act(g);
 }
 
+static void guest_chosen(void *arg, const char *transport, const char *note)
+{
+	struct ctl_guest *g = arg;
+
+	if (g->asker)
+		ctl_conn_event(g->asker, ctl_chosen_json(transport, note));
+}
+
 static void guest_progress(void *arg, const struct mig_progress *p)
 {
 	struct ctl_guest *g = arg;
@@ -238,7 +249,7 @@ static void guest_left(void *arg, int rc, const struct mig_result *r, const stru
 	struct mig_progress p;
 	struct ctl_addr to;
 
-	ctl_move_look(g->move, &to, &p);
+	ctl_move_look(g->move, &to, NULL, &p);
 	g->move = NULL;
 	if (rc == 0) {
 		/* the name is free before anybody learns it: the guest may come back at once */
@@ -260,9 +271,10 @@ static void guest_left(void *arg, int rc, const struct mig_result *r, const stru
 }
 
 static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_addr *to,
-	const struct xport_ops **xport, struct mig_params *p, struct err *e)
+	struct xport_list *transports, struct mig_params *p, struct err *e)
 {
-	const char *text = NULL, *transport = "tcp", *stall = "throttle";
+	const char *text = NULL, *transport = "auto", *stall = "throttle", *device = NULL,
+		   *pin = NULL;
 	uint64_t streams;
 	int rc;
 
@@ -272,6 +284,9 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 	if ((rc = ctl_get_str(j, "to", &text, e)) < 0 ||
 		(rc = ctl_get_str(j, "transport", &transport, e)) < 0 ||
 		(rc = ctl_get_str(j, "on_stall", &stall, e)) < 0 ||
+		(rc = ctl_get_str(j, "rdma_device", &device, e)) < 0 ||
+		(rc = ctl_get_str(j, "rdma_pin", &pin, e)) < 0 ||
+		(rc = xport_rdma_parse(device, pin, &p->rdma, e)) < 0 ||
 		(rc = ctl_get_u64(j, "streams", 1, 16, &streams, e)) < 0 ||
 		(rc = ctl_get_u64(j, "bandwidth", 0, INT64_MAX, &p->bandwidth, e)) < 0 ||
 		(rc = ctl_get_u64(j, "downtime_limit_ns", 1, 60 * NSEC_PER_SEC,
@@ -282,18 +297,18 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 	if (mig_on_stall_parse(stall, &p->on_stall, e))
 		return e->code;
 	p->streams = (unsigned)streams;
-	*xport = g->hooks.transport(transport, e);
-	if (!*xport)
-		return e->code;
+	rc = g->hooks.transports(transport, transports, e);
+	if (rc < 0)
+		return rc;
 	return ctl_addr_parse(text, NULL, 1, to, e);
 }
 
 static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 {
 	const struct ctl_move_hooks hooks = {
-		.progress = guest_progress, .done = guest_left, .arg = g
+		.chosen = guest_chosen, .progress = guest_progress, .done = guest_left, .arg = g
 	};
-	const struct xport_ops *xport = NULL;
+	struct xport_list transports;
 	struct mig_params params;
 	struct ctl_addr to;
 	struct vm_info info;
@@ -308,9 +323,10 @@ static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *re
 	else if (info.hold & VM_HOLD_STOPPED)
 		rc = err_set(&e, -EBUSY, "guest '%s' has stopped", vm_config(g->vm)->name);
 	else
-		rc = guest_move_params(g, request, &to, &xport, &params, &e);
+		rc = guest_move_params(g, request, &to, &transports, &params, &e);
 	if (rc == 0)
-		rc = ctl_move_leave(&g->move, g->loop, g->vm, &to, xport, &params, &hooks, &e);
+		rc = ctl_move_leave(
+			&g->move, g->loop, g->vm, &to, &transports, &params, &hooks, &e);
 	if (rc < 0) {
 		ctl_conn_refuse(c, &e);
 		return;
@@ -339,15 +355,18 @@ static void guest_arrived(void *arg, int rc, const struct mig_result *r, const s
 }
 
 int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
-	const struct rdv_offer *offer, struct err *e)
+	const struct xport_rdma *rdma, const struct rdv_offer *offer, struct err *e)
 {
 	const struct ctl_move_hooks hooks = { .done = guest_arrived, .arg = g };
-	const struct xport_ops *xport = g->hooks.transport(offer->transport, e);
-	int rc;
+	struct xport_list one;
+	int rc = g->hooks.transports(offer->transport, &one, e);
 
-	if (!xport)
-		return e->code;
-	rc = ctl_move_arrive(&g->move, g->loop, g->vm, fd, listen_host, xport, offer, &hooks, e);
+	if (rc == 0 && !one.named)
+		rc = err_set(e, -EPROTO, "the source did not choose a transport");
+	if (rc < 0)
+		return rc;
+	rc = ctl_move_arrive(
+		&g->move, g->loop, g->vm, fd, listen_host, one.ops[0], rdma, offer, &hooks, e);
 	g->arriving = rc == 0;
 	return rc;
 }

@@ -29,8 +29,9 @@ enum ctl_end {
 };
 
 struct ctl_guest_hooks {
-	/* The transport of that name, or NULL with an error that lists the known ones. */
-	const struct xport_ops *(*transport)(const char *name, struct err *e);
+	/* The transports to choose from: all for "auto", else the one of that name. -EINVAL: none.
+	 */
+	int (*transports)(const char *name, struct xport_list *out, struct err *e);
 	/* It arrived and runs here. */
 	void (*arrived)(void *arg, const struct mig_result *r);
 	/* The end. @to and @r only for CTL_END_MOVED. Called once; free the guest after it. */
@@ -50,7 +51,7 @@ void ctl_guest_free(struct ctl_guest *g);
 
 /* Lets the machine arrive over the rendezvous @fd (taken over on success). */
 int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
-	const struct rdv_offer *offer, struct err *e);
+	const struct xport_rdma *rdma, const struct rdv_offer *offer, struct err *e);
 
 /* Pause or go on by the user; *@changed (may be NULL) tells if that was new. Refused on the way. */
 int ctl_guest_pause(struct ctl_guest *g, bool pause, bool *changed, struct err *e);

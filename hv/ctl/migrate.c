@@ -42,8 +42,11 @@ struct ctl_move {
 	/* under the lock */
 	pthread_mutex_t lock;
 	struct mig_progress progress;
+	const char *transport; /* chosen; "" before */
+	char note[CHOOSE_NOTE_MAX];
 	bool saved, landed, done;
 	/* the loop's thread only */
+	bool told_choice;
 	uint64_t told_ns;
 	enum mig_phase told_phase;
 };
@@ -128,6 +131,17 @@ static void move_ring(struct ctl_move *m)
 		return; /* only when it is rung 2^64 times already */
 }
 
+static void move_chosen(void *arg, const struct xport_ops *xport, const char *note)
+{
+	struct ctl_move *m = arg;
+
+	pthread_mutex_lock(&m->lock);
+	m->transport = xport->name;
+	snprintf(m->note, sizeof(m->note), "%s", note);
+	pthread_mutex_unlock(&m->lock);
+	move_ring(m);
+}
+
 static void move_progress(void *arg, const struct mig_progress *p)
 {
 	struct ctl_move *m = arg;
@@ -166,6 +180,21 @@ static void move_free(struct ctl_move *m)
 	free(m);
 }
 
+/* Once the choice is made nothing writes it any more, so the lock is not held while it is told. */
+static void move_tell_choice(struct ctl_move *m)
+{
+	bool known;
+
+	pthread_mutex_lock(&m->lock);
+	known = m->transport[0] != '\0';
+	pthread_mutex_unlock(&m->lock);
+	if (!known || m->told_choice)
+		return;
+	m->told_choice = true;
+	if (m->hooks.chosen)
+		m->hooks.chosen(m->hooks.arg, m->transport, m->note);
+}
+
 static void move_news(void *arg, uint32_t events)
 {
 	struct ctl_move *m = arg;
@@ -176,6 +205,7 @@ static void move_news(void *arg, uint32_t events)
 	(void)events;
 	if (read(m->efd, &count, sizeof(count)) < 0)
 		return;
+	move_tell_choice(m);
 	pthread_mutex_lock(&m->lock);
 	p = m->progress;
 	done = m->done;
@@ -207,6 +237,7 @@ static struct ctl_move *move_new(
 	m->vm = vm;
 	m->hooks = *hooks;
 	m->fd = -1;
+	m->transport = "";
 	pthread_mutex_init(&m->lock, NULL);
 	m->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->efd < 0) {
@@ -260,7 +291,7 @@ int ctl_offer_fill(struct rdv_offer *o, struct vm *vm, struct err *e)
 }
 
 int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
-	const struct xport_ops *xport, const struct mig_params *params,
+	const struct xport_list *transports, const struct mig_params *params,
 	const struct ctl_move_hooks *hooks, struct err *e)
 {
 	struct ctl_move *m = move_new(l, vm, hooks, e);
@@ -277,8 +308,9 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 		.vm = m,
 		.host = m->to.host,
 		.port = m->to.port,
-		.xport = xport,
+		.transports = *transports,
 		.params = *params,
+		.chosen = move_chosen,
 		.progress = move_progress,
 		.arg = m,
 		.cancel = &m->cancel,
@@ -295,8 +327,8 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 }
 
 int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd,
-	const char *listen_host, const struct xport_ops *xport, const struct rdv_offer *offer,
-	const struct ctl_move_hooks *hooks, struct err *e)
+	const char *listen_host, const struct xport_ops *xport, const struct xport_rdma *rdma,
+	const struct rdv_offer *offer, const struct ctl_move_hooks *hooks, struct err *e)
 {
 	struct ctl_move *m = move_new(l, vm, hooks, e);
 	int rc;
@@ -314,6 +346,7 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 		.fd = fd,
 		.listen_host = m->listen_host,
 		.xport = xport,
+		.rdma = *rdma,
 		.offer = &m->offer,
 		.progress = move_progress,
 		.arg = m,
@@ -343,11 +376,14 @@ bool ctl_move_landed(struct ctl_move *m)
 	return landed;
 }
 
-void ctl_move_look(struct ctl_move *m, struct ctl_addr *to, struct mig_progress *p)
+void ctl_move_look(
+	struct ctl_move *m, struct ctl_addr *to, const char **transport, struct mig_progress *p)
 {
 	if (to)
 		*to = m->to;
 	pthread_mutex_lock(&m->lock);
+	if (transport)
+		*transport = m->transport;
 	*p = m->progress;
 	pthread_mutex_unlock(&m->lock);
 }

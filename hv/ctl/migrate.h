@@ -24,6 +24,8 @@
 struct ctl_move;
 
 struct ctl_move_hooks {
+	/* A leaving guest's transport is chosen, why is in @note; once, before any progress. */
+	void (*chosen)(void *arg, const char *transport, const char *note);
 	/* A new snapshot; at most every 100 ms, and at each change of phase. */
 	void (*progress)(void *arg, const struct mig_progress *p);
 	/* The end; the move is freed when this returns. @rc as of mig_source/target_run(). */
@@ -31,22 +33,24 @@ struct ctl_move_hooks {
 	void *arg;
 };
 
-/* Starts to move @vm to @to. The machine must outlive the move. */
+/* Starts to move @vm to @to over one of @transports. The machine must outlive the move. */
 int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
-	const struct xport_ops *xport, const struct mig_params *params,
+	const struct xport_list *transports, const struct mig_params *params,
 	const struct ctl_move_hooks *hooks, struct err *e);
 
 /* Starts to receive into @vm. Copies @offer; takes over @fd. */
 int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd,
-	const char *listen_host, const struct xport_ops *xport, const struct rdv_offer *offer,
-	const struct ctl_move_hooks *hooks, struct err *e);
+	const char *listen_host, const struct xport_ops *xport, const struct xport_rdma *rdma,
+	const struct rdv_offer *offer, const struct ctl_move_hooks *hooks, struct err *e);
 
 /* Gives a leaving guest's move up, unless it is committed; done() follows in its own time. */
 void ctl_move_cancel(struct ctl_move *m);
 /* An arrival: true once the guest runs here, although the move may still be saying good-bye. */
 bool ctl_move_landed(struct ctl_move *m);
-/* Where it goes, and the latest snapshot. */
-void ctl_move_look(struct ctl_move *m, struct ctl_addr *to, struct mig_progress *p);
+/* Where it goes and how ("": not chosen yet), and the latest snapshot. Any out but @p may be NULL.
+ */
+void ctl_move_look(
+	struct ctl_move *m, struct ctl_addr *to, const char **transport, struct mig_progress *p);
 /*
  * For changes of state that must travel: 0 and the state cannot be saved before
  * ctl_move_unlock(); -EBUSY: it has been saved already.

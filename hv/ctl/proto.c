@@ -7,6 +7,7 @@
 #include "hv/ctl/proto.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +197,16 @@ json_t *ctl_progress_json(const struct mig_progress *p)
 	return j;
 }
 
+/* How a guest travelled; the note is left out if the peer's part of it is no UTF-8. */
+static int result_transport(json_t *j, const struct mig_result *r)
+{
+	json_t *note = json_string(r->note);
+
+	if (note)
+		json_object_set_new(j, "transport_note", note);
+	return json_object_set_new(j, "transport", json_string(r->transport));
+}
+
 json_t *ctl_result_json(const struct mig_result *r)
 {
 	json_t *steps = json_object();
@@ -203,7 +214,7 @@ json_t *ctl_result_json(const struct mig_result *r)
 
 	if (steps && j && fields_write(result_fields, COUNT(result_fields), r, j) == 0 &&
 		fields_write(blackout_fields, COUNT(blackout_fields), &r->blackout, steps) == 0 &&
-		json_object_set(j, "blackout", steps) == 0 &&
+		json_object_set(j, "blackout", steps) == 0 && result_transport(j, r) == 0 &&
 		json_object_set_new(j, "committed", json_boolean(r->committed)) == 0) {
 		json_decref(steps);
 		return j;
@@ -211,6 +222,16 @@ json_t *ctl_result_json(const struct mig_result *r)
 	json_decref(steps);
 	json_decref(j);
 	return NULL;
+}
+
+json_t *ctl_chosen_json(const char *transport, const char *note)
+{
+	json_t *j = json_pack("{s:s,s:s}", "event", "transport", "transport", transport);
+	json_t *words = json_string(note); /* NULL if the peer's part of it is no UTF-8 */
+
+	if (j && words)
+		json_object_set_new(j, "note", words);
+	return j;
 }
 
 int ctl_progress_read(const json_t *j, struct mig_progress *p, struct err *e)
@@ -230,12 +251,17 @@ int ctl_progress_read(const json_t *j, struct mig_progress *p, struct err *e)
 int ctl_result_read(const json_t *j, struct mig_result *r, struct err *e)
 {
 	const json_t *committed = json_object_get(j, "committed");
+	const char *transport = "";
 	int rc;
 
 	*r = (struct mig_result){ 0 };
 	rc = fields_read(result_fields, COUNT(result_fields), r, j, e);
 	if (rc < 0)
 		return rc;
+	rc = ctl_get_str(j, "transport", &transport, e);
+	if (rc < 0)
+		return rc;
+	snprintf(r->transport, sizeof(r->transport), "%s", transport);
 	if (!json_is_boolean(committed))
 		return err_set(e, -EPROTO, "'committed' is missing in what the guest says");
 	r->committed = json_is_true(committed);

@@ -72,31 +72,70 @@ static void move_fill_offer(struct mig_source_args *a)
 			(struct rdv_region){ a->mem->regions[i].gpa, a->mem->regions[i].size };
 }
 
+/* What both ends can do, then the choice. */
+static int move_choose(struct mig_source_args *a, int fd, const struct xport_addr *addr,
+	struct mig_result *out, struct err *e)
+{
+	struct rdv_transports here, there;
+	int r = rdv_meet(fd, addr->memory, &there, a->params.connect_timeout_ns, e);
+
+	if (r)
+		return r;
+	choose_probe(&a->transports, addr, &here);
+	a->xport = choose_transport(&a->transports, &here, &there, out->note, e);
+	if (!a->xport)
+		return e->code;
+	strncpy(out->transport, a->xport->name, sizeof(out->transport) - 1);
+	if (a->chosen)
+		a->chosen(a->arg, a->xport, out->note);
+	return 0;
+}
+
+/* Connects the data connection to where the target said it waits. */
+static int move_join(
+	struct mig_source_args *a, const struct xport_addr *addr, struct xport **x, struct err *e)
+{
+	int r = a->xport->connect(x, addr, a->params.connect_timeout_ns, e);
+
+	if (r && !a->transports.named && a->transports.n > 1)
+		return err_wrap(e,
+			"transport %s, chosen by auto, did not connect (--transport NAME asks for another)",
+			a->xport->name);
+	return r ? r : move_add_regions(a->xport, *x, a->mem, e);
+}
+
 /* Everything up to a connected transport. The socket of the rendezvous is returned in @fd. */
 static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *clock,
-	struct xport **x, struct err *e)
+	struct xport **x, struct mig_result *out, struct err *e)
 {
-	struct xport_addr addr = { .streams = a->params.streams };
+	struct xport_addr addr = { .streams = a->params.streams,
+		.rdma = a->params.rdma,
+		.memory = a->offer.allocated_bytes };
 	uint64_t limit = a->params.connect_timeout_ns;
+	struct rdv_transports ignored;
 	struct rdv_accept acc;
 	int r;
 
-	move_fill_offer(a);
+	/* The first probe of a process may load drivers: not while the target's clock runs. */
+	choose_probe(&a->transports, NULL, &ignored);
 	*fd = rdv_connect(a->host, a->port, limit, e);
 	if (*fd < 0)
 		return *fd;
+	/* The data goes where the rendezvous went, also when the name has several addresses. */
+	r = rdv_host(*fd, true, addr.host, e);
+	if (!r)
+		r = move_choose(a, *fd, &addr, out, e);
+	if (r)
+		return r;
+	move_fill_offer(a);
 	r = rdv_offer_send(*fd, &a->offer, &acc, limit, e);
 	if (!r)
 		r = rdv_clock_measure(*fd, clock, limit, e);
 	if (r)
 		return r;
-	strncpy(addr.host, a->host, sizeof(addr.host) - 1);
 	addr.port = acc.port;
 	memcpy(addr.token, acc.token, sizeof(addr.token));
-	r = a->xport->connect(x, &addr, limit, e);
-	if (!r)
-		r = move_add_regions(a->xport, *x, a->mem, e);
-	return r;
+	return move_join(a, &addr, x, e);
 }
 
 int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err *e)
@@ -113,11 +152,12 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 	memset(out, 0, sizeof(*out));
 	if (a->progress)
 		a->progress(a->arg, &prog);
-	r = move_connect(a, &fd, &clock, &x, e);
+	r = move_connect(a, &fd, &clock, &x, out, e);
 	if (!r)
 		r = pump_source(a, x, fd, &clock, out, e);
 	out->total_ns = clock_mono_ns() - start;
-	a->xport->close(x);
+	if (x)
+		a->xport->close(x);
 	if (fd >= 0)
 		close(fd);
 	return r;
@@ -126,7 +166,7 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 /* Listens where the rendezvous arrived, answers the offer, waits for the data connection. */
 static int move_accept(struct mig_target_args *a, struct xport **x, struct err *e)
 {
-	struct xport_addr addr = { .streams = a->offer->streams };
+	struct xport_addr addr = { .streams = a->offer->streams, .rdma = a->rdma };
 	struct xport_listener *l = NULL;
 	struct rdv_accept acc;
 	struct mig_params p;
@@ -181,6 +221,7 @@ int mig_target_run(struct mig_target_args *a, struct mig_result *out, struct err
 	if (!e)
 		e = &local;
 	memset(out, 0, sizeof(*out));
+	strncpy(out->transport, a->xport->name, sizeof(out->transport) - 1);
 	r = move_check_regions(a, e);
 	if (!r)
 		r = move_accept(a, &x, e);

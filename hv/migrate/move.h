@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
+#include "hv/migrate/choose.h"
 #include "hv/migrate/rendezvous.h"
 #include "hv/migrate/source.h"
 #include "hv/migrate/vm_ops.h"
@@ -29,6 +30,7 @@ struct mig_params {
 	uint64_t bandwidth;          /* bytes/s of page payload while the guest runs; 0: no limit */
 	unsigned streams;            /* 1..16, default 1 */
 	uint64_t connect_timeout_ns; /* rendezvous and connection each; default 5 s */
+	struct xport_rdma rdma;      /* this end's wishes; default none */
 };
 void mig_params_default(struct mig_params *p);
 
@@ -80,6 +82,8 @@ struct mig_result {
 	unsigned share_least;  /* the least share of their time that writing vCPUs were left with */
 	uint64_t throttled_ns; /* time they did not get, each: what throttling cost them */
 	struct mig_blackout blackout;
+	char transport[RDV_TRANSPORT_MAX]; /* that was taken; "" if it did not come to that */
+	char note[CHOOSE_NOTE_MAX];        /* and why: one line, of choose_transport() */
 	bool committed; /* true: the target owns the guest, whatever the return value says */
 };
 
@@ -89,7 +93,8 @@ struct mig_result {
  *  <0, !committed  given up; the guest runs here as before (thawed, tracking off)
  *  <0, committed   in doubt: the target was told to run the guest and did not answer; the source
  *                  stays frozen, the message says so
- * @progress is called from this thread, at least every 100 ms while something moves.
+ * @chosen is called from this thread once it is known how the guest travels, with the note of
+ * choose_transport(); @progress too, at least every 100 ms while something moves. Both may be NULL.
  * @cancel, an int other threads may set to 1 atomically, gives the move up before commit.
  */
 struct mig_source_args {
@@ -98,9 +103,11 @@ struct mig_source_args {
 	void *vm;
 	const char *host; /* rendezvous of the target */
 	uint16_t port;
-	const struct xport_ops *xport;
-	struct rdv_offer offer; /* filled by the caller except transport and streams */
+	struct xport_list transports;  /* to choose from */
+	const struct xport_ops *xport; /* the choice: filled in */
+	struct rdv_offer offer;        /* filled by the caller except transport and streams */
 	struct mig_params params;
+	void (*chosen)(void *arg, const struct xport_ops *xport, const char *note);
 	void (*progress)(void *arg, const struct mig_progress *p);
 	void *arg;
 	const int *cancel;
@@ -121,6 +128,7 @@ struct mig_target_args {
 	int fd;
 	const char *listen_host;
 	const struct xport_ops *xport;
+	struct xport_rdma rdma; /* this end's wishes */
 	const struct rdv_offer *offer;
 	void (*progress)(void *arg, const struct mig_progress *p); /* may be NULL */
 	void *arg;

@@ -3,7 +3,9 @@
  * Owns the target's side of a running move: takes messages off the transport, loads the state,
  * thaws. Pages need no hand of ours: the transport puts them into guest memory. Decides nothing:
  * target.c does. Runs on one thread, the arrival's, of the process that will be the guest's.
- * Invariant: the machine is thawed in one place, on TARGET_DO_THAW.
+ * Invariant: the machine is thawed in one place, on TARGET_DO_THAW, and the source has been shut
+ * out of its memory before, so that nothing the source or the network still does can reach a
+ * running guest.
  * Next in the flow: hv/vm runs the guest.
  */
 #include "hv/migrate/pump.h"
@@ -145,8 +147,16 @@ static void tpump_do(struct tpump *p, const struct target_todo *d)
 	case TARGET_DO_LOADED:
 		m.type = WIRE_LOADED;
 		m.load_ns = p->t.load_ns;
-		break;
+		tpump_send(p, &m);
+		/*
+		 * The source is shut out here and not at the thaw, because the next thing that
+		 * happens is waiting for its answer: what it costs is hidden in a round trip. It
+		 * has nothing to put any more, since STATE, delivered, is a fence.
+		 */
+		p->a->xport->shut(p->x);
+		return;
 	case TARGET_DO_THAW:
+		p->a->xport->shut(p->x); /* it was, at LOADED; the invariant is kept here */
 		p->a->ops->thaw(p->a->vm);
 		tpump_simple(p, TARGET_EV_RUNS, 0, 0, 0);
 		return;

@@ -67,19 +67,53 @@ int rdv_accept_decode(struct rdv_accept *a, struct rbuf *r, struct err *e)
 	return 0;
 }
 
-void rdv_hello_encode(struct wbuf *w)
+void rdv_hello_encode(const struct rdv_hello *h, struct wbuf *w)
 {
+	const struct rdv_transports *t = &h->transports;
+
 	wbuf_u64(w, RDV_MAGIC);
 	wbuf_u32(w, RDV_PROTOCOL);
 	wbuf_str(w, rdv_software());
+	wbuf_u64(w, h->memory);
+	wbuf_u8(w, (uint8_t)t->n);
+	for (unsigned i = 0; i < t->n; i++) {
+		wbuf_str(w, t->t[i].name);
+		wbuf_u8(w, t->t[i].can.usable);
+		wbuf_str(w, t->t[i].can.why);
+	}
 }
 
-int rdv_hello_decode(struct rbuf *r, struct err *e)
+static int rdv_transports_decode(struct rdv_transports *t, struct rbuf *r, struct err *e)
+{
+	unsigned n = rbuf_u8(r);
+
+	if (n > RDV_TRANSPORTS_MAX)
+		goto bad;
+	for (t->n = 0; t->n < n; t->n++) {
+		struct rdv_transport *one = &t->t[t->n];
+		uint8_t usable;
+
+		rbuf_str(r, one->name, sizeof(one->name));
+		usable = rbuf_u8(r);
+		rbuf_str(r, one->can.why, sizeof(one->can.why));
+		if (r->failed || !one->name[0] || usable > 1)
+			goto bad;
+		one->can.usable = usable;
+	}
+	if (rbuf_done(r))
+		return 0;
+bad:
+	t->n = 0;
+	return err_set(e, -EPROTO, "the peer sent a malformed list of transports");
+}
+
+int rdv_hello_decode(struct rdv_hello *h, struct rbuf *r, struct err *e)
 {
 	uint64_t magic = rbuf_u64(r);
 	uint32_t protocol = rbuf_u32(r);
 	char software[RDV_VERSION_MAX];
 
+	memset(h, 0, sizeof(*h));
 	rbuf_str(r, software, sizeof(software));
 	if (r->failed || magic != RDV_MAGIC)
 		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
@@ -88,5 +122,6 @@ int rdv_hello_decode(struct rbuf *r, struct err *e)
 			"the peer (watari %s) speaks migration protocol %u, this watari (%s) speaks %u: "
 			"use the same version on both hosts",
 			software, protocol, rdv_software(), RDV_PROTOCOL);
-	return 0;
+	h->memory = rbuf_u64(r);
+	return rdv_transports_decode(&h->transports, r, e);
 }

@@ -211,6 +211,46 @@ int rdv_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct err
 	return fd;
 }
 
+int rdv_host(int fd, bool peer, char *host, struct err *e)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	int r = peer ? getpeername(fd, (struct sockaddr *)&sa, &len)
+		     : getsockname(fd, (struct sockaddr *)&sa, &len);
+
+	if (r < 0)
+		return err_errno(e, "cannot tell the %s address", peer ? "peer's" : "own");
+	r = getnameinfo((struct sockaddr *)&sa, len, host, XPORT_HOST_MAX, NULL, 0, NI_NUMERICHOST);
+	if (r)
+		return err_set(e, -EIO, "cannot tell the %s address: %s", peer ? "peer's" : "own",
+			gai_strerror(r));
+	return 0;
+}
+
+int rdv_meet(
+	int fd, uint64_t memory, struct rdv_transports *there, uint64_t timeout_ns, struct err *e)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct rdv_hello hello = { .memory = memory };
+	struct rdv_frame f;
+	struct wbuf w;
+	struct rbuf b;
+	int r;
+
+	wbuf_init(&w);
+	rdv_hello_encode(&hello, &w);
+	r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	if (!r)
+		r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
+	wbuf_fini(&w);
+	if (r)
+		return r;
+	b = rbuf_of(f.body, f.len);
+	r = rdv_hello_decode(&hello, &b, e);
+	*there = hello.transports;
+	return r;
+}
+
 int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
 	struct err *e)
 {
@@ -221,28 +261,15 @@ int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, ui
 	int r;
 
 	wbuf_init(&w);
-	rdv_hello_encode(&w);
-	r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
-	if (!r)
-		r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
-	if (r)
-		goto out;
-	b = rbuf_of(f.body, f.len);
-	r = rdv_hello_decode(&b, e);
-	if (r)
-		goto out;
-	wbuf_reset(&w);
 	rdv_offer_encode(o, &w);
 	r = rdv_send(fd, RDV_OFFER, &w, deadline, e);
 	if (!r)
 		r = rdv_expect(fd, &f, RDV_ACCEPT, deadline, e);
-	if (r)
-		goto out;
-	b = rbuf_of(f.body, f.len);
-	r = rdv_accept_decode(out, &b, e);
-out:
 	wbuf_fini(&w);
-	return r;
+	if (r)
+		return r;
+	b = rbuf_of(f.body, f.len);
+	return rdv_accept_decode(out, &b, e);
 }
 
 int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e)
@@ -288,9 +315,33 @@ void rdv_refuse_send(int fd, const char *reason)
 	wbuf_fini(&w);
 }
 
-int rdv_offer_read(int fd, struct rdv_offer *o, uint64_t timeout_ns, struct err *e)
+int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e)
+{
+	struct err local = { 0 };
+	struct rdv_hello hello;
+	struct rdv_frame f;
+	struct rbuf b;
+	int r;
+
+	if (!e)
+		e = &local;
+	r = rdv_expect(fd, &f, RDV_HELLO, clock_mono_ns() + timeout_ns, e);
+	if (!r) {
+		b = rbuf_of(f.body, f.len);
+		r = rdv_hello_decode(&hello, &b, e);
+	}
+	if (r)
+		rdv_refuse_send(fd, e->msg);
+	else
+		*memory = hello.memory;
+	return r;
+}
+
+int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *o,
+	uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct rdv_hello hello = { .transports = *here };
 	struct err local = { 0 };
 	struct rdv_frame f;
 	struct wbuf w;
@@ -300,23 +351,15 @@ int rdv_offer_read(int fd, struct rdv_offer *o, uint64_t timeout_ns, struct err 
 	if (!e)
 		e = &local;
 	wbuf_init(&w);
-	rdv_hello_encode(&w);
-	r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
-	if (r)
-		goto out;
-	/* Another version is answered with a refusal (below) that names both. */
-	b = rbuf_of(f.body, f.len);
-	r = rdv_hello_decode(&b, e);
-	if (!r)
-		r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	rdv_hello_encode(&hello, &w);
+	r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	wbuf_fini(&w);
 	if (!r)
 		r = rdv_expect(fd, &f, RDV_OFFER, deadline, e);
 	if (!r) {
 		b = rbuf_of(f.body, f.len);
 		r = rdv_offer_decode(o, &b, e);
 	}
-out:
-	wbuf_fini(&w);
 	if (r)
 		rdv_refuse_send(fd, e->msg);
 	return r;

@@ -4,7 +4,8 @@
  * they speak the same protocol, which guest it is, and how its data will travel. It stays open as
  * the lifeline of the move: its end is the end of the peer.
  *
- *   source: HELLO(magic, protocol, software)     target: HELLO(the same)
+ *   source: HELLO(magic, protocol, software,     target: HELLO(the same, and its transports)
+ *                 bytes that will move)
  *   source: OFFER(guest)                         target: ACCEPT(port, token) | REFUSE(reason)
  *   source: PING x n                             target: PONG(real time)  -> clock offset, RTT
  *
@@ -15,19 +16,31 @@
 #ifndef WATARI_MIGRATE_RENDEZVOUS_H
 #define WATARI_MIGRATE_RENDEZVOUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hv/base/codec.h"
 #include "hv/base/err.h"
 #include "hv/migrate/xport.h"
 
-#define RDV_MAGIC         0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
-#define RDV_PROTOCOL      2 /* both ends must be equal; raised with every change of the wire */
-#define RDV_FRAME_MAX     (64u << 10)
-#define RDV_CONFIG_MAX    (32u << 10)
-#define RDV_NAME_MAX      64
-#define RDV_TRANSPORT_MAX 16
-#define RDV_VERSION_MAX   32
+#define RDV_MAGIC          0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
+#define RDV_PROTOCOL       3 /* both ends must be equal; raised with every change of the wire */
+#define RDV_FRAME_MAX      (64u << 10)
+#define RDV_CONFIG_MAX     (32u << 10)
+#define RDV_NAME_MAX       64
+#define RDV_TRANSPORT_MAX  16 /* bytes of a transport's name */
+#define RDV_TRANSPORTS_MAX 8
+#define RDV_VERSION_MAX    32
+
+/* What one host can do, in its order of preference. */
+struct rdv_transport {
+	char name[RDV_TRANSPORT_MAX];
+	struct xport_probe can;
+};
+struct rdv_transports {
+	unsigned n;
+	struct rdv_transport t[RDV_TRANSPORTS_MAX];
+};
 
 struct rdv_region {
 	uint64_t gpa, size;
@@ -60,17 +73,25 @@ const char *rdv_software(void);
 
 /* Source: connects to @host:@port within @timeout_ns. Returns the socket. */
 int rdv_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct err *e);
+/* The numeric address of this end of the rendezvous, or of the peer's. @host: XPORT_HOST_MAX. */
+int rdv_host(int fd, bool peer, char *host, struct err *e);
 /*
- * Source: HELLO and OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's
- * words; a peer that is no watari, or another protocol, is -EPROTO and says which version it has.
+ * Source: HELLO both ways, ours with the @memory that will move, bytes; @there is what the target
+ * can do. A peer that is no watari, or another protocol, is -EPROTO and says which version it has.
  */
+int rdv_meet(
+	int fd, uint64_t memory, struct rdv_transports *there, uint64_t timeout_ns, struct err *e);
+/* Source: OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's words. */
 int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
 	struct err *e);
 /* Source: measures the clock offset over a few round trips. */
 int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e);
 
-/* Target: reads HELLO and OFFER. On a mismatch it has answered with a REFUSE already. */
-int rdv_offer_read(int fd, struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
+/* Target: reads HELLO. On a mismatch it has answered with a REFUSE already. */
+int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e);
+/* Target: answers HELLO with what this host can do, and reads OFFER. Refuses as above. */
+int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *o,
+	uint64_t timeout_ns, struct err *e);
 /* Target: answers. */
 int rdv_accept_send(int fd, const struct rdv_accept *a, uint64_t timeout_ns, struct err *e);
 void rdv_refuse_send(int fd, const char *reason);

@@ -18,7 +18,8 @@
  * changed in flight is dirty again and is sent again.
  *
  * THREADS. A connection belongs to one thread at a time, and from its first poll() on to that one.
- * Nothing blocks but poll() and connect(), accept() with their timeouts.
+ * Nothing blocks but poll() and connect(), accept() with their timeouts. Each end makes progress
+ * only while it is polled, and may need the other's to finish what it was given.
  *
  * ERRORS. Every failure is a negative errno and a sentence a person can act on. After a failed
  * call or an XPORT_EV_DOWN event only close() may be called.
@@ -33,23 +34,14 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
+#include "hv/migrate/xport_addr.h"
 
-#define XPORT_TOKEN_SIZE  16           /* bytes; binds data streams to one move */
 #define XPORT_BLOCK_SIZE  (256u << 10) /* no put crosses a multiple of this within its region */
 #define XPORT_MSG_MAX     (64u << 20)  /* bytes of one message */
-#define XPORT_HOST_MAX    256
 #define XPORT_REGIONS_MAX 4
 
 struct xport;          /* a connection */
 struct xport_listener; /* a target that waits for one */
-
-/* Where and how; both ends know all of it from the rendezvous before a connection is made. */
-struct xport_addr {
-	char host[XPORT_HOST_MAX];       /* numeric IPv4 or IPv6 address, or a name; never empty */
-	uint16_t port;                   /* 0 when listening: any; listen() fills in what it got */
-	uint8_t token[XPORT_TOKEN_SIZE]; /* a connection that does not present it is dropped */
-	unsigned streams;                /* 1..16 data streams */
-};
 
 /* What a transport could do on this host. */
 struct xport_probe {
@@ -94,9 +86,7 @@ struct xport_stats {
 	unsigned streams;
 };
 
-/*
- * A static const table, designated initialisers, no entry NULL.
- */
+/* A static const table, designated initialisers, no entry NULL. */
 struct xport_ops {
 	const char *name; /* "tcp", "uring", "rdma", "fake" */
 
@@ -115,15 +105,28 @@ struct xport_ops {
 	/* Source: connects all streams to @addr within @timeout_ns. */
 	int (*connect)(struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns,
 		struct err *e);
-	/* Frees everything, at once, without waiting for anything in flight. NULL is fine. */
+	/*
+	 * Frees everything and waits for nothing that is still to be posted. Messages that poll()
+	 * has given to the adapter or the kernel still leave, if they can within 100 ms. NULL is
+	 * fine.
+	 */
 	void (*close)(struct xport *x);
 
 	/*
 	 * Makes @size bytes at @base known as region @id, on both ends, before the first put. On
 	 * the target a put outside a region is a protocol error that ends the connection. The
-	 * memory stays the caller's and outlives the connection.
+	 * memory stays the caller's and outlives the connection; as long as that lives none of it
+	 * is given back to the kernel (no holes punched), for an adapter may have pinned it.
 	 */
 	int (*region_add)(struct xport *x, uint32_t id, void *base, uint64_t size, struct err *e);
+	/*
+	 * Target, before the guest runs: when it returns, no byte of a put can land any more,
+	 * whatever the peer does. Messages go on, both ways, at least from then on; a put that is
+	 * tried all the same ends the connection. Quick, as it may be part of the blackout. Cannot
+	 * fail: what cannot be shut is torn down, and poll() then reports XPORT_EV_DOWN. May be
+	 * called more than once, and after XPORT_EV_DOWN.
+	 */
+	void (*shut)(struct xport *x);
 
 	/* Source: posts one put. -EAGAIN: no room now, poll() first. Not flushed before poll(). */
 	int (*put)(struct xport *x, const struct xport_put *p, struct err *e);

@@ -76,7 +76,7 @@ teardown() {
 	fails 1 "'over there'" "$W" migrate x --to "over there"
 	fails 1 "'host:0'" "$W" migrate x --to host:0
 	fails 1 ":5" "$W" migrate x --to :5
-	fails 1 "there is: tcp" "$W" migrate x --to host:1 --transport pigeon
+	fails 1 "there is: auto, " "$W" migrate x --to host:1 --transport pigeon
 	fails 1 "'soon'" "$W" migrate x --to host:1 --downtime-limit soon
 	fails 1 "'0ms'" "$W" migrate x --to host:1 --downtime-limit 0ms
 	fails 1 "'17'" "$W" migrate x --to host:1 --streams 17

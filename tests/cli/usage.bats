@@ -4,7 +4,7 @@
 
 load helper
 
-COMMANDS="run receive migrate list status pause resume kill"
+COMMANDS="run receive migrate list status pause resume kill probe"
 
 @test "--help lists every command with a line each" {
 	run "$W" --help

@@ -6,6 +6,7 @@
 #include "tests/contract/contract.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "hv/base/clock.h"
@@ -45,12 +46,20 @@ static void down_when_the_source_goes_mid_put(void **state)
 	pair_close(&p);
 }
 
-/* The last words of a peer that closes: they count, with everything before them. */
+/*
+ * The last words of a peer that closes: they count, with everything before them. The target is not
+ * polled between the first of them and the close; only what has to be set up once for each part of
+ * its memory is set up before, by a round of other puts.
+ */
 static void last_words_arrive_before_down(void **state)
 {
 	struct pair p;
 
 	pair_open(&p, *state);
+	for (unsigned i = 0; i < 64; i++)
+		end_put(&p.src, 0, i * (uint64_t)XPORT_BLOCK_SIZE, PAGE, false, i);
+	DRIVE(&p, p.src.done == 64);
+	p.src.done = 0;
 	for (unsigned i = 0; i < 64; i++) {
 		page_fill(p.src.mem[0] + i * (uint64_t)XPORT_BLOCK_SIZE, i);
 		if (i % 8 == 7)
@@ -127,6 +136,58 @@ static void put_before_the_target_knows_a_region(void **state)
 	end_put(&p.src, 0, 0, PAGE, false, 0);
 	DRIVE(&p, p.dst.down);
 	assert_int_equal(p.dst.why.code, -EPROTO);
+	pair_close(&p);
+}
+
+/* A source that was shut out can talk, and cannot write: not even into pages it once reached. */
+static void shut_lets_messages_through_and_no_put(void **state)
+{
+	struct pair p;
+
+	pair_open(&p, *state);
+	page_fill(p.src.mem[0], 1);
+	end_put(&p.src, 0, 0, PAGE, false, 0);
+	end_msg(&p.src, 1, NULL, 0);
+	DRIVE(&p, p.dst.msgs == 1 && p.src.done == 1);
+	p.dst.ops->shut(p.dst.x);
+	p.dst.ops->shut(p.dst.x);
+	end_msg(&p.dst, 2, "shut", 4);
+	end_msg(&p.src, 3, "out", 3);
+	DRIVE(&p, p.dst.msgs == 2 && p.src.msgs == 1);
+	assert_false(p.src.down || p.dst.down);
+
+	page_fill(p.src.mem[0], 2);
+	end_put(&p.src, 0, 0, PAGE, false, 1);
+	end_put(&p.src, 0, 3 * XPORT_BLOCK_SIZE, PAGE, false, 2);
+	DRIVE(&p, p.src.down || p.dst.down);
+	assert_true(page_has(p.dst.mem[0], 1));
+	for (unsigned i = 0; i < PAGE; i++)
+		assert_int_equal(p.dst.mem[0][3 * XPORT_BLOCK_SIZE + i], 0);
+	pair_close(&p);
+}
+
+/* Shut in the middle of a burst: what the memory holds when shut returns is what it keeps. */
+static void shut_in_a_burst_of_puts(void **state)
+{
+	uint8_t *copy = malloc(REGION0_SIZE);
+	struct pair p;
+
+	assert_non_null(copy);
+	pair_open(&p, *state);
+	memset(p.src.mem[0], 0x3c, REGION0_SIZE);
+	end_put(&p.src, 0, 0, PAGE, false, 0);
+	DRIVE(&p, p.src.done == 1); /* whatever had to be set up for this part of memory is */
+	for (unsigned i = 0; i < 8; i++)
+		end_put(&p.src, 0, i * (uint64_t)XPORT_BLOCK_SIZE, XPORT_BLOCK_SIZE, false, i);
+	end_poll(&p.src, 0);
+	end_poll(&p.dst, 0);
+	p.dst.ops->shut(p.dst.x);
+	memcpy(copy, p.dst.mem[0], REGION0_SIZE);
+	for (unsigned i = 8; i < 12; i++)
+		end_put(&p.src, 0, i * (uint64_t)XPORT_BLOCK_SIZE, XPORT_BLOCK_SIZE, false, i);
+	DRIVE(&p, p.src.down || p.dst.down);
+	assert_memory_equal(copy, p.dst.mem[0], REGION0_SIZE);
+	free(copy);
 	pair_close(&p);
 }
 
@@ -214,6 +275,9 @@ const struct contract_case cases_end[] = {
 	{ "a put outside the target's region ends the connection", put_outside_the_targets_region },
 	{ "so does a put before the target knows the region",
 		put_before_the_target_knows_a_region },
+	{ "a source that was shut out can talk but not put",
+		shut_lets_messages_through_and_no_put },
+	{ "shut in a burst of puts freezes the memory", shut_in_a_burst_of_puts },
 	{ "polling a connection that is down is misuse", poll_after_down_is_misuse },
 	{ "the statistics of both ends add up", stats_add_up },
 	{ "poll with time-out 0 never waits", poll_zero_never_waits },

@@ -1,15 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every transport is held to every rule of hv/migrate/xport.h by the same cases. To put another
- * transport under the contract, add a line to subjects[].
+ * transport under the contract, add it to transports[], and a line to subjects[] if it works on
+ * any host. One that needs a device is run by name, on an address that device carries:
+ *
+ *   contract                          all of subjects[]
+ *   contract NAME HOST STREAMS...     one transport, once for each number of streams
+ *   CONTRACT_ONLY='*words*' contract  only the cases whose name fits
+ *
  * Next in the flow: cases_connect.c, cases_msg.c, cases_put.c, cases_end.c.
  */
 #include "tests/contract/contract.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "tests/lib/fake_xport.h"
+#include "transport-rdma/xrdma.h"
 #include "transport-tcp/xtcp.h"
+
+static const struct xport_ops *const transports[] = { &fake_xport_ops, &xtcp_sock_ops, &xrdma_ops };
 
 static const struct subject subjects[] = {
 	{ "fake", &fake_xport_ops, 1, "nowhere" },
@@ -67,10 +78,35 @@ static int subject_run(const struct subject *s)
 	return _cmocka_run_group_tests(group, tests, n, NULL, NULL);
 }
 
-int main(void)
+/* One transport by name, on @host: as many runs as there are numbers. */
+static int named_run(const char *name, const char *host, char **streams, int n)
+{
+	const struct xport_ops *ops = NULL;
+	int failed = 0;
+
+	for (size_t i = 0; i < sizeof(transports) / sizeof(transports[0]); i++)
+		if (strcmp(transports[i]->name, name) == 0)
+			ops = transports[i];
+	for (int i = 0; ops && i < n; i++) {
+		char text[96];
+		struct subject s = { text, ops, (unsigned)atoi(streams[i]), host };
+
+		snprintf(text, sizeof(text), "%s, %u streams, %s", name, s.streams, host);
+		failed += subject_run(&s);
+	}
+	if (!ops)
+		fprintf(stderr, "contract: there is no transport '%s'\n", name);
+	return ops ? failed : 1;
+}
+
+int main(int argc, char **argv)
 {
 	int failed = 0;
 
+	if (getenv("CONTRACT_ONLY"))
+		cmocka_set_test_filter(getenv("CONTRACT_ONLY"));
+	if (argc >= 4)
+		return named_run(argv[1], argv[2], argv + 3, argc - 3);
 	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
 		failed += subject_run(&subjects[i]);
 	return failed;

@@ -83,8 +83,8 @@ static int plain_connect(
 
 #define SHARED                                                                                     \
 	.probe = xuring_probe, .listen = xtcp_conn_listen, .close = xtcp_conn_close,               \
-	.region_add = xtcp_conn_region_add, .put = xtcp_conn_put, .msg = xtcp_conn_msg,            \
-	.poll = xtcp_conn_poll, .stats = xtcp_conn_stats
+	.region_add = xtcp_conn_region_add, .shut = xtcp_conn_shut, .put = xtcp_conn_put,          \
+	.msg = xtcp_conn_msg, .poll = xtcp_conn_poll, .stats = xtcp_conn_stats
 
 const struct xport_ops variant_sock_to_uring = {
 	.name = "tcp to uring", SHARED, .connect = sock_connect, .accept = uring_accept

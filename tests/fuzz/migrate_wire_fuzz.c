@@ -32,6 +32,7 @@ static void fuzz_extents(struct rbuf *r)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct rdv_offer offer;
+	struct rdv_hello hello;
 	struct rdv_accept acc;
 	struct section s;
 	struct wire_msg m;
@@ -44,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0] % 16) {
 	case 0: rdv_offer_decode(&offer, &r, &e); break;
 	case 1: rdv_accept_decode(&acc, &r, &e); break;
-	case 2: rdv_hello_decode(&r, &e); break;
+	case 2: rdv_hello_decode(&hello, &r, &e); break;
 	case 3:
 		while (section_next(&r, &s, &e) == 1)
 			;

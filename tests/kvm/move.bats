@@ -14,6 +14,7 @@ WORK="workset=4M rate=50000 fill=64M"
 		run on A migrate bird --to "127.0.0.1:$to_b" --verbose
 		echo "$output"
 		[ "$status" -eq 0 ]
+		[ "$(grep -c '^transport: tcp' <<<"$output")" -eq 1 ]
 		[[ $output == *"guest bird moved to 127.0.0.1:$to_b in "*blackout* ]]
 		fails "no guest named" on A status bird
 		lives B bird
@@ -41,6 +42,7 @@ WORK="workset=4M rate=50000 fill=64M"
 		}
 		die "committed\n" unless $r->{committed};
 		die "name\n" unless $r->{name} eq "bird" && $r->{transport} eq "tcp";
+		die "note\n" unless $r->{transport_note} =~ /^tcp/;
 		die "memory that was never touched was sent\n" if $r->{sent_bytes} > 200 << 20;
 	' result
 	lives B bird

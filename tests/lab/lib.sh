@@ -13,7 +13,9 @@ lab_dir=$(mkdir -p "${O:-$lab_root/build}/lab" && cd "${O:-$lab_root/build}/lab"
 lab_watari=${WATARI:-$lab_dir/../watari}
 
 # What an emulated host loads, in this order, with what each depends on.
-lab_modules='virtio_pci 9pnet_virtio 9p overlay virtio_net kvm_amd'
+# rdma_rxe needs the crc32 hash, and does not say so: crc32_generic goes before it.
+lab_modules='virtio_pci 9pnet_virtio 9p overlay virtio_net kvm_amd crc32_generic crc32c_generic
+	rdma_rxe ib_uverbs rdma_ucm veth'
 
 lab_die() {
 	echo "lab: $*" >&2
@@ -114,23 +116,38 @@ lab_prepare_guest() {
 	gcc -O2 -Wall -static -pthread -o "$tree/bin/tick" "$lab_tests/tick.c" ||
 		lab_die "cannot build tick"
 	lab_initrd "$tree" "$lab_guest_initrd" || lab_die "cannot pack $tree"
+	gcc -O2 -Wall -I"$lab_root" -o "$lab_dir/bench-check" "$lab_tests/bench-check.c" ||
+		lab_die "cannot build bench-check"
 }
 
-# lab_host_start NAME [--memory SIZE] [--cpus N] [--nic NETDEV]... [--console CHARDEV]
+# lab_host_start NAME [--memory SIZE] [--cpus N] [--nic NETDEV]... [--network LINE]...
+#                [--share FOLDER] [--agent] [--console CHARDEV]
 # Starts an emulated host that runs $lab_dir/run/NAME/script. Sets lab_host_pid. NETDEV and CHARDEV
-# are values of QEMU's -netdev and -chardev without the id, e.g. socket,listen=127.0.0.1:PORT.
+# are values of QEMU's -netdev and -chardev without the id; a path in them begins in the host's
+# folder. LINE is "INTERFACE ADDRESS/PREFIX MTU [RXE]": how the host sets up an interface, and the
+# soft-RoCE device to put on it. FOLDER is the host's /pair. --agent: its script is tests/lab/agent.
 lab_host_start() {
-	local name=$1 memory=2G cpus=2 nics=() n=0
-	local dir=$lab_dir/run/$name
-	local console=file,path=$dir/console
+	local name=$1 memory=2G cpus=2 more=() n=0 dir=$lab_dir/run/$1
+	local console=file,path=$dir/console mac
 	shift
+	mkdir -p "$dir" && echo "$name" >"$dir/name" && rm -f "$dir"/{status,ready,network} || exit 1
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--memory) memory=$2 ;;
 		--cpus) cpus=$2 ;;
 		--console) console=$2 ;;
+		--network) echo "$2" >>"$dir/network" ;;
+		--share) more+=(-virtfs "local,path=$2,mount_tag=pair,security_model=none") ;;
+		--agent)
+			cp "$lab_tests/agent" "$dir/script" && rm -rf "$dir/ring.in" "$dir/do" &&
+				mkfifo "$dir/ring.in" && : >"$dir/ring.out" || exit 1
+			more+=(-chardev pipe,path=ring,id=ring -serial chardev:ring)
+			set -- "$1" "$@"
+			;;
 		--nic)
-			nics+=(-netdev "$2,id=net$n" -device "virtio-net-pci,netdev=net$n,romfile=")
+			# Two hosts on one wire must not have one address.
+			mac=$(printf '%s %d' "$name" $n | md5sum | sed 's/^\(..\)\(..\)\(..\)\(..\).*/52:54:\1:\2:\3:\4/')
+			more+=(-netdev "$2,id=net$n" -device "virtio-net-pci,netdev=net$n,mac=$mac,romfile=")
 			n=$((n + 1))
 			;;
 		*) lab_die "lab_host_start: $1?" ;;
@@ -139,15 +156,16 @@ lab_host_start() {
 	done
 	# No XSAVE: the emulator does not let KVM intercept XSETBV, so KVM and its guest would disagree
 	# about XCR0 ("XSAVE consistency problem" in the guest's log).
-	mkdir -p "$dir" && echo "$name" >"$dir/name" && rm -f "$dir/status" || exit 1
-	qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-xsave -M q35 -m "$memory" -smp "$cpus" \
-		-nodefaults -no-user-config -display none -no-reboot \
-		-chardev "$console,id=console" -serial chardev:console \
-		-kernel "$lab_host_kernel" -initrd "$lab_host_initrd" \
-		-append "console=ttyS0 quiet panic=-1 tsc=reliable" \
-		-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
-		-virtfs "local,path=$dir,mount_tag=out,security_model=none" \
-		"${nics[@]}" <&0 2>"$dir/emulator" &
+	(
+		cd "$dir" && exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-xsave -M q35 \
+			-m "$memory" -smp "$cpus" -nodefaults -no-user-config -display none -no-reboot \
+			-chardev "$console,id=console" -serial chardev:console \
+			-kernel "$lab_host_kernel" -initrd "$lab_host_initrd" \
+			-append "console=ttyS0 quiet panic=-1 tsc=reliable" \
+			-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
+			-virtfs "local,path=$dir,mount_tag=out,security_model=none" \
+			"${more[@]}" 2>emulator
+	) <&0 &
 	lab_host_pid=$!
 }
 
@@ -172,4 +190,175 @@ lab_host_explain() {
 		echo "# -- $file"
 		tail -n 30 "$file" | tr -d '\r' | sed 's/^/#    /'
 	done
+}
+
+# ---- two hosts on one wire -----------------------------------------------------------------------
+
+# The hosts a and b of a pair: their addresses on the migration LAN, which is their eth0.
+lab_pair=
+declare -A lab_pair_address=([a]=10.77.0.1 [b]=10.77.0.2) lab_pair_pid=()
+# RoCE v2 packets of 4096 bytes and their headers fit it.
+lab_pair_mtu=4200
+
+# lab_pair_start NAME [options of lab_host_start for both]: hosts a and b, eth0 of each at the end
+# of one wire, soft-RoCE device rxe0 on it. $lab_pair is
+# the folder of the run: both hosts see it as /pair, and each its a or b as /lab.
+lab_pair_start() {
+	local host end
+	lab_pair=$lab_dir/run/$1 lab_pair_name=$1
+	shift
+	rm -rf "$lab_pair" && mkdir -p "$lab_pair"/{a,b} || exit 1
+	for host in a b; do
+		lab_settings >"$lab_pair/$host/settings"
+		lab_host_start "$lab_pair_name/$host" --agent --share "$lab_pair" $(lab_pair_nic $host) \
+			--network "$(lab_pair_network $host)" "$@" </dev/null
+		lab_pair_pid[$host]=$lab_host_pid
+		# The one that connects needs the one that listens.
+		end=$((SECONDS + 20))
+		until [ -S "$lab_pair/wire" ] || [ $SECONDS -ge $end ]; do sleep 0.05; done
+	done
+}
+
+# lab_pair_up: waits until both hosts take commands; fails if one does not come up in 120 s.
+lab_pair_up() {
+	local host end=$((SECONDS + 120))
+	for host in a b; do
+		until [ -e "$lab_pair/$host/ready" ]; do
+			lab_pair_alive $host && [ $SECONDS -lt $end ] || return 1
+			sleep 0.1
+		done
+	done
+}
+
+# The ends of the wire, as options of lab_host_start.
+lab_pair_nic() {
+	local wire=stream,addr.type=unix,addr.path=../wire
+	[ "$1" = b ] || wire+=,server=on
+	echo "--nic $wire"
+}
+lab_pair_network() {
+	echo "eth0 ${lab_pair_address[$1]}/24 $lab_pair_mtu rxe0"
+}
+
+# What a script in a host finds in /lab/settings.
+lab_settings() {
+	cat <<END
+watari=$(realpath "$lab_watari")
+root=$lab_root
+tests=$lab_tests
+build=$(realpath "$lab_dir/..")
+kernel=$lab_guest_kernel
+initrd=$lab_guest_initrd
+a=${lab_pair_address[a]}
+b=${lab_pair_address[b]}
+END
+}
+
+lab_pair_alive() {
+	kill -0 "${lab_pair_pid[$1]}" 2>/dev/null
+}
+
+# lab_do HOST TEXT: runs TEXT as a bash script in host a or b, with tests/lab/inside.sh. Its output is
+# this command's output, its exit status this command's; 255: the host is gone. May be used in the
+# background: commands run beside each other.
+lab_do() {
+	local dir=$lab_pair/$1 id
+	id=$(mktemp "$dir/do/XXXXXX") && id=${id##*/} || return 255
+	printf '. %q\n%s\n' "$lab_tests/inside.sh" "$2" >"$dir/do/$id"
+	lab_pair_alive "$1" || return 255
+	echo "$id" >"$dir/ring.in"
+	until [ -e "$dir/do/$id.status" ]; do
+		lab_pair_alive "$1" || break
+		sleep 0.05
+	done
+	cat "$dir/do/$id.out" 2>/dev/null
+	cat "$dir/do/$id.errors" >&2 2>/dev/null
+	[ -e "$dir/do/$id.status" ] || return 255
+	return "$(cat "$dir/do/$id.status")"
+}
+
+# lab_pair_end: powers both hosts off, by force if they do not within 20 s. For a trap, too.
+lab_pair_end() {
+	local host end=$((SECONDS + 20))
+	for host in "${!lab_pair_pid[@]}"; do
+		lab_pair_alive $host && [ -e "$lab_pair/$host/ready" ] && echo end >"$lab_pair/$host/ring.in"
+	done
+	for host in "${!lab_pair_pid[@]}"; do
+		while [ -e "$lab_pair/$host/ready" ] && lab_pair_alive $host && [ $SECONDS -lt $end ]; do
+			sleep 0.1
+		done
+		kill -KILL "${lab_pair_pid[$host]}" 2>/dev/null
+		wait "${lab_pair_pid[$host]}" 2>/dev/null
+	done
+	lab_pair_pid=()
+}
+
+# lab_pair_explain: what both hosts left behind, as TAP comments.
+lab_pair_explain() {
+	local host file
+	for host in a b; do
+		for file in "$lab_pair/$host"/{emulator,console} "$lab_pair/$host"/*.errors; do
+			[ -s "$file" ] || continue
+			echo "# -- $file"
+			tail -n 30 "$file" | tr -d '\r' | sed 's/^/#    /'
+		done
+	done
+}
+
+# lab_wait SECONDS COMMAND...: until the command succeeds.
+lab_wait() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+# ---- TAP -----------------------------------------------------------------------------------------
+
+lab_points=0 lab_failed=0
+
+# lab_check NAME COMMAND...: a point that holds if the command succeeds. What it printed follows as
+# comments if it failed, and with LAB_VERBOSE=1 always.
+lab_check() {
+	local name=$1 said rc
+	shift
+	said=$(mktemp) || exit 1
+	"$@" >"$said" 2>&1
+	rc=$?
+	lab_points=$((lab_points + 1))
+	if [ $rc = 0 ]; then
+		echo "ok $lab_points - $name"
+	else
+		lab_failed=$((lab_failed + 1))
+		echo "not ok $lab_points - $name"
+	fi
+	[ $rc = 0 ] && [ "${LAB_VERBOSE:-}" != 1 ] || tail -n 40 "$said" | tr -d '\r' | sed 's/^/#    /'
+	rm -f "$said"
+	return $rc
+}
+
+# lab_done: the plan, and the end of the test; what the hosts left behind if a point failed.
+lab_done() {
+	[ $lab_failed = 0 ] || lab_pair_explain
+	echo "1..$lab_points"
+	[ $lab_failed = 0 ]
+	exit
+}
+
+# lab_judge FOLDER MOVES CPUS...: what tests/lab/judge says of Linux guests, as points of this test.
+lab_judge() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		'ok '* | 'not ok '*)
+			lab_points=$((lab_points + 1))
+			[ "${line%% *}" = ok ] || lab_failed=$((lab_failed + 1))
+			echo "${line%% [0-9]*} $lab_points - ${line#* - }"
+			;;
+		1..*) ;;
+		*) echo "$line" ;;
+		esac
+	done < <("$lab_tests/judge" --moves-only "$@")
 }

@@ -266,6 +266,13 @@ static int fake_flush(struct xport *x)
 	return 0;
 }
 
+static void fake_shut(struct xport *x)
+{
+	pthread_mutex_lock(&x->link->lock);
+	x->shut = true;
+	pthread_mutex_unlock(&x->link->lock);
+}
+
 /* How many frames of the peer may be taken now: all, or in lazy mode those up to a message. */
 static unsigned fake_ready(const struct xport *x)
 {
@@ -296,6 +303,10 @@ static int fake_receive(struct xport *x, struct err *e)
 			x->msg = f;
 			x->msg_new = true;
 			return 0;
+		}
+		if (x->shut) {
+			fake_frame_free(f);
+			return err_set(e, -EPROTO, "the source put after it was shut out");
 		}
 		if (!fake_put_fits(x, &f->put)) {
 			err_set(e, -EPROTO,
@@ -481,6 +492,7 @@ const struct xport_ops fake_xport_ops = {
 	.connect = fake_connect,
 	.close = fake_close,
 	.region_add = fake_region_add,
+	.shut = fake_shut,
 	.put = fake_put,
 	.msg = fake_msg,
 	.poll = fake_poll,

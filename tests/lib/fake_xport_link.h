@@ -35,6 +35,7 @@ struct xport {
 	struct fake_link *link;
 	struct xport *peer;
 	bool target, closed, down, lazy;
+	bool shut; /* no put lands here any more */
 	unsigned fault[FAKE_FAULTS];
 	unsigned room, posted_puts;
 	unsigned release; /* frames of `wire` the peer may take; UINT_MAX: not held */

@@ -51,9 +51,19 @@ static int fault_accept(
 	return r;
 }
 
+static void lame_probe(const struct xport_addr *addr, struct xport_probe *out)
+{
+	(void)addr;
+	*out = (struct xport_probe){ .usable = false, .why = "no adapter" };
+}
+
 struct move {
 	struct fake_vm src, dst;
-	struct xport_ops ops;
+	struct xport_ops ops, lame;
+	const struct xport_ops *list[2]; /* &lame, which nobody can use, and &ops */
+	bool named;                      /* lame is asked for by name */
+	struct rdv_transports can;       /* of the target */
+	uint64_t memory;                 /* that the source says will move */
 	int listen_fd;
 	uint16_t port;
 	int cancel;
@@ -77,6 +87,12 @@ static int move_setup(void **state)
 	m->ops = fake_xport_ops;
 	m->ops.connect = fault_connect;
 	m->ops.accept = fault_accept;
+	m->lame = fake_xport_ops;
+	m->lame.name = "lame";
+	m->lame.probe = lame_probe;
+	m->list[0] = &m->lame;
+	m->list[1] = &m->ops;
+	choose_probe(&(struct xport_list){ .ops = m->list, .n = 2 }, NULL, &m->can);
 	m->listen_fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(bind(m->listen_fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	assert_int_equal(listen(m->listen_fd, 4), 0);
@@ -111,7 +127,9 @@ static void *move_target(void *arg)
 	};
 
 	a.fd = accept(m->listen_fd, NULL, NULL);
-	m->trv = rdv_offer_read(a.fd, offer, 2000000000ull, &m->terr);
+	m->trv = rdv_hello_read(a.fd, &m->memory, 2000000000ull, &m->terr);
+	if (!m->trv)
+		m->trv = rdv_offer_read(a.fd, &m->can, offer, 2000000000ull, &m->terr);
 	if (!m->trv)
 		m->trv = mig_target_run(&a, &m->tres, &m->terr);
 	close(a.fd);
@@ -139,8 +157,8 @@ static void move_run(struct move *m)
 		.vm = &m->src,
 		.host = "127.0.0.1",
 		.port = m->port,
-		.xport = &m->ops,
-		.offer = { .software = "test", .name = "guest" },
+		.transports = { .ops = m->list, .n = m->named ? 1 : 2, .named = m->named },
+		.offer = { .software = "test", .name = "guest", .allocated_bytes = 4711 },
 		.progress = move_progress,
 		.arg = m,
 		.cancel = &m->cancel,
@@ -243,6 +261,30 @@ static void a_guest_slowed_down_in_vain_gets_all_of_its_time_back(void **state)
 	move_too_fast(m);
 	expect_at_source(m);
 	assert_int_equal(m->src.share, SOURCE_SHARE_FULL);
+}
+
+static void a_move_says_how_it_travelled(void **state)
+{
+	struct move *m = *state;
+
+	move_run(m);
+	assert_int_equal(m->srv, 0);
+	assert_string_equal(m->sres.transport, "fake");
+	assert_string_equal(m->sres.note, "fake (not lame: here: no adapter)");
+	assert_string_equal(m->tres.transport, "fake");
+	assert_int_equal(m->memory, 4711);
+}
+
+static void a_transport_by_name_that_is_impossible_moves_nothing(void **state)
+{
+	struct move *m = *state;
+
+	m->named = true;
+	move_run(m);
+	assert_int_equal(m->srv, -EOPNOTSUPP);
+	assert_non_null(strstr(m->serr.msg, "transport lame cannot be used: here: no adapter"));
+	assert_int_equal(m->src.thaws, 0); /* it was never frozen */
+	expect_at_source(m);
 }
 
 static void memory_never_touched_is_not_allocated_at_the_target(void **state)
@@ -389,6 +431,8 @@ int main(void)
 		MOVE_TEST(a_limited_move_takes_its_time),
 		MOVE_TEST(a_guest_that_writes_too_fast_is_slowed_down),
 		MOVE_TEST(a_guest_slowed_down_in_vain_gets_all_of_its_time_back),
+		MOVE_TEST(a_move_says_how_it_travelled),
+		MOVE_TEST(a_transport_by_name_that_is_impossible_moves_nothing),
 		MOVE_TEST(memory_never_touched_is_not_allocated_at_the_target),
 		MOVE_TEST(pages_the_vmm_wrote_arrive),
 		MOVE_TEST(a_cancelled_move_leaves_the_guest_running),

@@ -71,10 +71,17 @@ static void malformed_messages_are_named(void **state)
 	assert_int_equal(wire_decode(&m, WIRE_STATE, junk, 15, &e), -EPROTO);
 }
 
+/* What the target of these tests can do. */
+static const struct rdv_transports able = {
+	.n = 2,
+	.t = { { "rdma", { false, "no RDMA device" } }, { "tcp", { true, "always" } } },
+};
+
 /* Both ends of a rendezvous; the target's half runs on a thread. */
 struct pair {
 	int fd[2];
 	struct rdv_offer *offer;
+	uint64_t memory;
 	int rc;
 	struct err err;
 };
@@ -84,7 +91,9 @@ static void *pair_target(void *arg)
 	struct rdv_accept a = { .port = 4711, .token = "0123456789abcde" };
 	struct pair *p = arg;
 
-	p->rc = rdv_offer_read(p->fd[1], p->offer, LIMIT, &p->err);
+	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
+	if (!p->rc)
+		p->rc = rdv_offer_read(p->fd[1], &able, p->offer, LIMIT, &p->err);
 	if (!p->rc)
 		p->rc = rdv_accept_send(p->fd[1], &a, LIMIT, &p->err);
 	if (!p->rc)
@@ -116,6 +125,7 @@ static void the_rendezvous_agrees_and_measures_the_clock(void **state)
 {
 	struct rdv_offer *o = calloc(1, sizeof(*o));
 	struct pair *p = *state;
+	struct rdv_transports there;
 	struct rdv_clock clock;
 	struct rdv_accept a;
 	pthread_t t;
@@ -129,12 +139,19 @@ static void the_rendezvous_agrees_and_measures_the_clock(void **state)
 	o->config_len = 3;
 	memcpy(o->config, "abc", 3);
 	pthread_create(&t, NULL, pair_target, p);
+	assert_int_equal(rdv_meet(p->fd[0], 42, &there, LIMIT, &p->err), 0);
+	assert_int_equal(there.n, 2);
+	assert_string_equal(there.t[0].name, "rdma");
+	assert_false(there.t[0].can.usable);
+	assert_string_equal(there.t[0].can.why, "no RDMA device");
+	assert_true(there.t[1].can.usable);
 	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, LIMIT, &p->err), 0);
 	assert_int_equal(rdv_clock_measure(p->fd[0], &clock, LIMIT, &p->err), 0);
 	pthread_join(t, NULL);
 	assert_int_equal(p->rc, 0);
 	assert_int_equal(a.port, 4711);
 	assert_memory_equal(a.token, "0123456789abcde", 16);
+	assert_int_equal(p->memory, 42);
 	assert_string_equal(p->offer->name, "guest");
 	assert_int_equal(p->offer->streams, 2);
 	assert_int_equal(p->offer->region[0].size, 64ull << 20);
@@ -163,18 +180,18 @@ static void a_refusal_carries_the_targets_words(void **state)
 static void a_stranger_is_no_watari(void **state)
 {
 	static const char http[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
-	struct rdv_offer *o = calloc(1, sizeof(*o));
+	struct rdv_transports there;
 	struct pair *p = *state;
-	struct rdv_accept a;
 	struct err e;
 
 	assert_int_equal(write(p->fd[1], http, sizeof(http) - 1), sizeof(http) - 1);
-	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, LIMIT, &e), -EPROTO);
+	assert_int_equal(rdv_meet(p->fd[0], 0, &there, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "no watari"));
+	/* the other end has our HELLO, and then it hears a stranger */
 	assert_int_equal(write(p->fd[0], http, sizeof(http) - 1), sizeof(http) - 1);
-	assert_int_equal(rdv_offer_read(p->fd[1], o, LIMIT, &e), -EPROTO);
+	assert_int_equal(rdv_hello_read(p->fd[1], &p->memory, LIMIT, &e), 0);
+	assert_int_equal(rdv_offer_read(p->fd[1], &able, p->offer, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "no watari"));
-	free(o);
 }
 
 static void another_version_is_refused_naming_both(void **state)
@@ -192,7 +209,7 @@ static void another_version_is_refused_naming_both(void **state)
 	wbuf_u16(&frame, RDV_HELLO);
 	wbuf_bytes(&frame, w.data, w.len);
 	assert_int_equal(write(p->fd[0], frame.data, frame.len), frame.len);
-	assert_int_equal(rdv_offer_read(p->fd[1], p->offer, LIMIT, &e), -EPROTO);
+	assert_int_equal(rdv_hello_read(p->fd[1], &p->memory, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "9.9"));
 	assert_non_null(strstr(e.msg, "protocol 10"));
 	assert_non_null(strstr(e.msg, rdv_software()));
@@ -240,6 +257,57 @@ static void every_cut_of_an_offer_is_refused(void **state)
 	free(o);
 }
 
+static void every_cut_of_a_hello_is_refused(void **state)
+{
+	const struct rdv_hello hello = { .memory = 1ull << 40, .transports = able };
+	struct rdv_hello got;
+	struct wbuf w;
+	struct rbuf r;
+
+	(void)state;
+	wbuf_init(&w);
+	rdv_hello_encode(&hello, &w);
+	r = rbuf_of(w.data, w.len);
+	assert_int_equal(rdv_hello_decode(&got, &r, NULL), 0);
+	assert_int_equal(got.memory, 1ull << 40);
+	assert_int_equal(got.transports.n, 2);
+	for (size_t n = 0; n < w.len; n++) {
+		uint8_t *cut = malloc(n + 1);
+
+		r = rbuf_of(memcpy(cut, w.data, n), n);
+		assert_int_equal(rdv_hello_decode(&got, &r, NULL), -EPROTO);
+		assert_int_equal(got.transports.n, 0);
+		free(cut);
+	}
+	wbuf_fini(&w);
+}
+
+static void a_list_of_transports_is_bounded(void **state)
+{
+	struct rdv_hello got, many = { .transports.n = RDV_TRANSPORTS_MAX };
+	struct err e;
+	struct wbuf w;
+	struct rbuf r;
+
+	(void)state;
+	for (unsigned i = 0; i < RDV_TRANSPORTS_MAX; i++)
+		strcpy(many.transports.t[i].name, "tcp");
+	wbuf_init(&w);
+	rdv_hello_encode(&many, &w);
+	r = rbuf_of(w.data, w.len);
+	assert_int_equal(rdv_hello_decode(&got, &r, &e), 0);
+	assert_int_equal(got.transports.n, RDV_TRANSPORTS_MAX);
+	/* the count is the byte after magic, protocol, the software's string and the memory */
+	w.data[8 + 4 + 2 + strlen(rdv_software()) + 8]++;
+	wbuf_str(&w, "one");
+	wbuf_u8(&w, 1);
+	wbuf_str(&w, "more");
+	r = rbuf_of(w.data, w.len);
+	assert_int_equal(rdv_hello_decode(&got, &r, &e), -EPROTO);
+	assert_non_null(strstr(e.msg, "malformed list"));
+	wbuf_fini(&w);
+}
+
 int main(void)
 {
 #define PAIR_TEST(f) cmocka_unit_test_setup_teardown(f, pair_setup, pair_teardown)
@@ -252,6 +320,8 @@ int main(void)
 		PAIR_TEST(another_version_is_refused_naming_both),
 		PAIR_TEST(a_silent_or_closing_peer_ends_the_wait),
 		cmocka_unit_test(every_cut_of_an_offer_is_refused),
+		cmocka_unit_test(every_cut_of_a_hello_is_refused),
+		cmocka_unit_test(a_list_of_transports_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the arithmetic and the checks of chunk.h. Must never touch guest memory or the adapter.
+ * Next in the flow: reg.c.
+ */
+#include "transport-rdma/chunk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int xrdma_regions_add(
+	struct xrdma_regions *g, uint32_t id, void *base, uint64_t size, struct err *e)
+{
+	if (id >= XPORT_REGIONS_MAX)
+		return err_set(
+			e, -EINVAL, "region %u: numbers end at %u", id, XPORT_REGIONS_MAX - 1);
+	if (g->r[id].base)
+		return err_set(e, -EINVAL, "region %u is already known", id);
+	if (!base || size == 0 || size % XRDMA_PAGE_SIZE || (uintptr_t)base % XRDMA_PAGE_SIZE)
+		return err_set(e, -EINVAL, "region %u: %llu bytes at %p are not whole pages", id,
+			(unsigned long long)size, base);
+	g->r[id] = (struct xrdma_region){ .base = base, .size = size };
+	return 0;
+}
+
+void xrdma_regions_fini(struct xrdma_regions *g)
+{
+	for (unsigned i = 0; i < XPORT_REGIONS_MAX; i++)
+		free(g->r[i].chunk);
+	memset(g, 0, sizeof(*g));
+}
+
+int xrdma_range_check(const struct xrdma_regions *g, uint32_t region, uint64_t offset,
+	uint64_t length, int code, struct err *e)
+{
+	unsigned long long off = offset, len = length;
+	uint64_t size;
+
+	if (region >= XPORT_REGIONS_MAX || !g->r[region].base)
+		return err_set(e, code, "put region %u is unknown", region);
+	size = g->r[region].size;
+	if (offset % XRDMA_PAGE_SIZE || offset >= size)
+		return err_set(e, code,
+			"put offset %llu is not the start of a page of region %u (%llu bytes)", off,
+			region, (unsigned long long)size);
+	if (length == 0 || length % XRDMA_PAGE_SIZE || length > XPORT_BLOCK_SIZE)
+		return err_set(e, code, "put length %llu is not whole pages up to %u bytes", len,
+			XPORT_BLOCK_SIZE);
+	if (length > size - offset)
+		return err_set(e, code,
+			"put length %llu at offset %llu goes past the end of region %u (%llu "
+			"bytes)",
+			len, off, region, (unsigned long long)size);
+	if (offset % XPORT_BLOCK_SIZE + length > XPORT_BLOCK_SIZE)
+		return err_set(e, code,
+			"put length %llu at offset %llu crosses a block of %u bytes", len, off,
+			XPORT_BLOCK_SIZE);
+	return 0;
+}
+
+unsigned xrdma_chunk_shift(uint64_t size)
+{
+	unsigned shift = XRDMA_CHUNK_MIN;
+
+	while (shift < XRDMA_CHUNK_MAX && size >> shift > XRDMA_CHUNKS_GOAL)
+		shift++;
+	while (size >> shift > XRDMA_CHUNKS_MAX)
+		shift++;
+	return shift;
+}
+
+int xrdma_region_cut(struct xrdma_region *r, unsigned shift, struct err *e)
+{
+	uint64_t count;
+
+	if (shift < XRDMA_CHUNK_MIN || shift > 62)
+		return err_set(e, -EINVAL, "chunks of 2^%u bytes", shift);
+	count = ((r->size - 1) >> shift) + 1;
+	if (count > XRDMA_CHUNKS_MAX + 1)
+		return err_set(e, -EINVAL, "%llu chunks of 2^%u bytes are too many",
+			(unsigned long long)count, shift);
+	r->chunk = calloc(count, sizeof(*r->chunk));
+	if (!r->chunk)
+		return err_set(e, -ENOMEM, "no memory for a table of %llu chunks",
+			(unsigned long long)count);
+	r->shift = shift;
+	r->count = (uint32_t)count;
+	return 0;
+}
+
+int xrdma_region_asked(struct xrdma_regions *g, uint32_t region, uint32_t index, uint64_t length,
+	unsigned shift, struct err *e)
+{
+	struct xrdma_region *r;
+	int rc = 0;
+
+	if (region >= XPORT_REGIONS_MAX || !g->r[region].base)
+		return err_set(
+			e, -EPROTO, "a key is asked for region %u, which is unknown", region);
+	r = &g->r[region];
+	if (!r->chunk)
+		rc = xrdma_region_cut(r, shift, e);
+	if (rc == -EINVAL)
+		return e ? (e->code = -EPROTO) : -EPROTO;
+	if (rc)
+		return rc;
+	if (shift != r->shift || index >= r->count || length != xrdma_chunk_len(r, index))
+		return err_set(e, -EPROTO,
+			"a key is asked for chunk %u of region %u, %llu bytes of 2^%u: this end "
+			"has %u chunks of 2^%u in %llu bytes",
+			index, region, (unsigned long long)length, shift, r->count, r->shift,
+			(unsigned long long)r->size);
+	if (r->chunk[index].asked)
+		return err_set(e, -EPROTO, "the key of chunk %u of region %u is asked for twice",
+			index, region);
+	r->chunk[index].asked = true;
+	return 0;
+}
+
+int xrdma_region_keyed(struct xrdma_regions *g, uint32_t region, uint32_t index, uint32_t rkey,
+	uint64_t addr, struct err *e)
+{
+	struct xrdma_chunk *c;
+
+	if (region >= XPORT_REGIONS_MAX || index >= g->r[region].count)
+		return err_set(e, -EPROTO, "a key came for chunk %u of region %u", index, region);
+	c = &g->r[region].chunk[index];
+	if (!c->asked || c->keyed)
+		return err_set(e, -EPROTO, "a key nobody waits for came for chunk %u of region %u",
+			index, region);
+	c->rkey = rkey;
+	c->addr = addr;
+	c->keyed = true;
+	return 0;
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the registration thread (see reg.h). Must never hold its lock while it registers or scans.
+ * Invariant: a job becomes a result in the same allocation, so a registration that succeeded can
+ * always be reported.
+ * Next in the flow: events.c.
+ */
+#include "transport-rdma/reg.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define XRDMA_MINCORE_PAGES 512u /* looked at in one call */
+
+struct reg_item {
+	struct reg_item *next;
+	void *addr;
+	size_t len;
+	struct xrdma_reg_result result;
+};
+
+struct reg_queue {
+	struct reg_item *head, **tail;
+};
+
+enum scan_state { SCAN_NONE, SCAN_COUNT, SCAN_WAIT, SCAN_REGISTER, SCAN_DONE };
+
+struct reg_scan {
+	enum scan_state state;
+	bool all;
+	struct xrdma_region *region;
+	uint32_t next; /* chunk to look at */
+	uint64_t bytes, chunks;
+	struct reg_item *need; /* allocated ahead, so that the scan can always report */
+};
+
+struct xrdma_reg {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	bool stop;
+	int fd;
+	int access;
+	struct ibv_pd *pd;
+	struct reg_queue jobs, results;
+	int results_waiting; /* atomic: lets take() look without the lock */
+	struct reg_scan scan[XPORT_REGIONS_MAX];
+};
+
+static void reg_queue_add(struct reg_queue *q, struct reg_item *i, bool front)
+{
+	if (front) {
+		i->next = q->head;
+		q->head = i;
+		if (!i->next)
+			q->tail = &i->next;
+		return;
+	}
+	i->next = NULL;
+	*q->tail = i;
+	q->tail = &i->next;
+}
+
+static struct reg_item *reg_queue_take(struct reg_queue *q)
+{
+	struct reg_item *i = q->head;
+
+	if (i) {
+		q->head = i->next;
+		if (!q->head)
+			q->tail = &q->head;
+	}
+	return i;
+}
+
+/* With the lock held. */
+static void reg_report(struct xrdma_reg *r, struct reg_item *i)
+{
+	uint64_t one = 1;
+
+	reg_queue_add(&r->results, i, false);
+	__atomic_fetch_add(&r->results_waiting, 1, __ATOMIC_RELEASE);
+	/* A full counter is readable as well, so a failed write loses nothing. */
+	if (write(r->fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void reg_do(struct xrdma_reg *r, struct reg_item *i, int access)
+{
+	i->result.mr = ibv_reg_mr(r->pd, i->addr, i->len, access);
+	i->result.error = i->result.mr ? 0 : errno;
+}
+
+/* True if any page of the range is in memory. A range that cannot be asked about counts as such. */
+static bool reg_touched(uint8_t *p, size_t len)
+{
+	unsigned char in[XRDMA_MINCORE_PAGES];
+
+	while (len) {
+		size_t n = len < sizeof(in) * XRDMA_PAGE_SIZE ? len : sizeof(in) * XRDMA_PAGE_SIZE;
+
+		if (mincore(p, n, in) < 0)
+			return true;
+		for (size_t i = 0; i < n / XRDMA_PAGE_SIZE; i++)
+			if (in[i] & 1)
+				return true;
+		p += n;
+		len -= n;
+	}
+	return false;
+}
+
+static struct reg_item *reg_item_new(const struct xrdma_region *region, uint32_t id, uint32_t chunk)
+{
+	struct reg_item *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	i->addr = xrdma_chunk_base(region, chunk);
+	i->len = xrdma_chunk_len(region, chunk);
+	i->result.type = XRDMA_REG_CHUNK;
+	i->result.region = id;
+	i->result.chunk = chunk;
+	return i;
+}
+
+/* Looks at one chunk of a scan. Called without the lock: the scan belongs to this thread. */
+static struct reg_item *reg_scan_one(struct xrdma_reg *r, struct reg_scan *s, int access)
+{
+	uint32_t id = (uint32_t)(s - r->scan), c = s->next++;
+	bool wanted = s->all ||
+		      reg_touched(xrdma_chunk_base(s->region, c), xrdma_chunk_len(s->region, c));
+	struct reg_item *i;
+
+	if (s->state == SCAN_COUNT) {
+		s->chunks += wanted;
+		s->bytes += wanted ? xrdma_chunk_len(s->region, c) : 0;
+		return NULL;
+	}
+	if (!wanted || !xrdma_chunk_take(&s->region->chunk[c]))
+		return NULL;
+	i = reg_item_new(s->region, id, c);
+	if (!i) { /* not registered ahead, then: give the right back, a put will ask for it */
+		__atomic_store_n(&s->region->chunk[c].taken, 0, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	reg_do(r, i, access);
+	return i;
+}
+
+/* With the lock held: the end of a pass. */
+static void reg_scan_turn(struct xrdma_reg *r, struct reg_scan *s)
+{
+	if (s->next < s->region->count)
+		return;
+	s->next = 0;
+	if (s->state == SCAN_REGISTER) {
+		s->state = SCAN_DONE;
+		return;
+	}
+	s->state = SCAN_WAIT;
+	s->need->result = (struct xrdma_reg_result){ .type = XRDMA_REG_NEED,
+		.region = (uint32_t)(s - r->scan),
+		.bytes = s->bytes,
+		.chunks = s->chunks };
+	reg_report(r, s->need);
+	s->need = NULL;
+}
+
+static struct reg_scan *reg_scan_due(struct xrdma_reg *r)
+{
+	for (unsigned i = 0; i < XPORT_REGIONS_MAX; i++)
+		if (r->scan[i].state == SCAN_COUNT || r->scan[i].state == SCAN_REGISTER)
+			return &r->scan[i];
+	return NULL;
+}
+
+static void *reg_main(void *arg)
+{
+	struct xrdma_reg *r = arg;
+
+	pthread_setname_np(pthread_self(), "rdma-reg");
+	pthread_mutex_lock(&r->lock);
+	while (!r->stop) {
+		struct reg_item *i = reg_queue_take(&r->jobs);
+		struct reg_scan *s = i ? NULL : reg_scan_due(r);
+		int access = r->access;
+
+		if (!i && !s) {
+			pthread_cond_wait(&r->work, &r->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&r->lock);
+		if (i)
+			reg_do(r, i, access);
+		else
+			i = reg_scan_one(r, s, access);
+		pthread_mutex_lock(&r->lock);
+		if (i)
+			reg_report(r, i);
+		if (s)
+			reg_scan_turn(r, s);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+int xrdma_reg_open(struct xrdma_reg **out, struct ibv_pd *pd, int access, struct err *e)
+{
+	struct xrdma_reg *r = calloc(1, sizeof(*r));
+	int rc;
+
+	if (!r)
+		return err_set(e, -ENOMEM, "no memory to register guest memory with");
+	r->pd = pd;
+	r->access = access;
+	r->jobs.tail = &r->jobs.head;
+	r->results.tail = &r->results.head;
+	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (r->fd < 0) {
+		free(r);
+		return err_errno(e, "cannot make an eventfd");
+	}
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->work, NULL);
+	rc = pthread_create(&r->thread, NULL, reg_main, r);
+	if (rc) {
+		close(r->fd);
+		free(r);
+		return err_set(e, -rc, "cannot start a thread to register guest memory: %d", rc);
+	}
+	*out = r;
+	return 0;
+}
+
+static void reg_queue_fini(struct reg_queue *q)
+{
+	struct reg_item *i;
+
+	while ((i = reg_queue_take(q))) {
+		if (i->result.mr)
+			ibv_dereg_mr(i->result.mr);
+		free(i);
+	}
+}
+
+void xrdma_reg_close(struct xrdma_reg *r)
+{
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->lock);
+	r->stop = true;
+	pthread_cond_signal(&r->work);
+	pthread_mutex_unlock(&r->lock);
+	pthread_join(r->thread, NULL);
+	reg_queue_fini(&r->jobs);
+	reg_queue_fini(&r->results);
+	for (unsigned i = 0; i < XPORT_REGIONS_MAX; i++)
+		free(r->scan[i].need);
+	pthread_cond_destroy(&r->work);
+	pthread_mutex_destroy(&r->lock);
+	close(r->fd);
+	free(r);
+}
+
+int xrdma_reg_fd(const struct xrdma_reg *r)
+{
+	return r->fd;
+}
+
+bool xrdma_reg_take(struct xrdma_reg *r, struct xrdma_reg_result *out)
+{
+	struct reg_item *i;
+	uint64_t ignored;
+
+	if (__atomic_load_n(&r->results_waiting, __ATOMIC_ACQUIRE) == 0)
+		return false;
+	pthread_mutex_lock(&r->lock);
+	i = reg_queue_take(&r->results);
+	if (i && __atomic_sub_fetch(&r->results_waiting, 1, __ATOMIC_RELAXED) == 0)
+		/* The last one: nothing is to wake anybody. Non-blocking, so nothing to check. */
+		(void)!read(r->fd, &ignored, sizeof(ignored));
+	pthread_mutex_unlock(&r->lock);
+	if (!i)
+		return false;
+	*out = i->result;
+	free(i);
+	return true;
+}
+
+int xrdma_reg_push(struct xrdma_reg *r, const struct xrdma_region *region, uint32_t id,
+	uint32_t chunk, bool urgent, struct err *e)
+{
+	struct reg_item *i = reg_item_new(region, id, chunk);
+
+	if (!i)
+		return err_set(e, -ENOMEM, "no memory to register guest memory with");
+	pthread_mutex_lock(&r->lock);
+	reg_queue_add(&r->jobs, i, urgent);
+	pthread_cond_signal(&r->work);
+	pthread_mutex_unlock(&r->lock);
+	return 0;
+}
+
+int xrdma_reg_scan(
+	struct xrdma_reg *r, struct xrdma_region *region, uint32_t id, bool all, struct err *e)
+{
+	struct reg_item *need = calloc(1, sizeof(*need));
+
+	if (!need)
+		return err_set(e, -ENOMEM, "no memory to register guest memory with");
+	pthread_mutex_lock(&r->lock);
+	r->scan[id] = (struct reg_scan){
+		.state = SCAN_COUNT, .all = all, .region = region, .need = need
+	};
+	pthread_cond_signal(&r->work);
+	pthread_mutex_unlock(&r->lock);
+	return 0;
+}
+
+void xrdma_reg_go(struct xrdma_reg *r, uint32_t id, int access)
+{
+	pthread_mutex_lock(&r->lock);
+	r->access = access;
+	if (r->scan[id].state == SCAN_WAIT)
+		r->scan[id].state = SCAN_REGISTER;
+	pthread_cond_signal(&r->work);
+	pthread_mutex_unlock(&r->lock);
+}
