@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hv/migrate/extents.h"
@@ -30,8 +29,8 @@
 #define POPULATE_WINDOW_PAGES (POPULATE_WINDOW >> GMEM_PAGE_SHIFT)
 #define POPULATE_THREADS_MAX  8
 
-/* Behind the receiver, which stands back itself while the bulk arrives (hv/base/urgency.h). */
-#define POPULATE_NICE 15
+/* Behind the receiver, however far that stands back itself (hv/base/urgency.h). */
+#define POPULATE_NICE 5
 
 struct populate {
 	const struct gmem *mem;
@@ -76,7 +75,7 @@ static void *populate_main(void *arg)
 	uint32_t region;
 
 	/* This thread only; that it is refused changes nothing but who waits. */
-	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), POPULATE_NICE);
+	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + POPULATE_NICE);
 	pthread_mutex_lock(&p->lock);
 	while (populate_take(p, &region, &first, &pages)) {
 		bool ok;
