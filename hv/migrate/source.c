@@ -155,6 +155,8 @@ static void source_harvested(struct source *s, const struct source_event *ev)
 
 	s->residual_pages = ev->a;
 	s->harvest_ns = ev->c;
+	if (ev->c < s->harvest_least_ns)
+		s->harvest_least_ns = ev->c;
 	s->dirty_rate = predict_rate(ev->b * GMEM_PAGE_SIZE, spent);
 	s->predicted_ns = predict_blackout(s);
 	if (s->predicted_ns > s->params.downtime_limit_ns) {
@@ -318,6 +320,7 @@ void source_init(struct source *s, const struct source_params *p)
 	s->params = *p;
 	s->best_pages = UINT64_MAX;
 	s->share = SOURCE_SHARE_FULL;
+	s->harvest_least_ns = UINT64_MAX;
 }
 
 void source_step(struct source *s, const struct source_event *ev)

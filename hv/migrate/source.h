@@ -122,6 +122,7 @@ struct source {
 	uint64_t residual_pages; /* after the last harvest */
 	uint64_t goodput;        /* bytes/s the target took in; 0: not known */
 	uint64_t dirty_rate;     /* bytes/s dirtied in the last round */
+	uint64_t harvest_least_ns; /* of all harvests so far */
 	uint64_t harvest_ns, save_ns, load_ns, state_bytes, stop_ns;
 	uint64_t predicted_ns; /* the whole blackout, if frozen at the last harvest */
 	uint64_t freeze_start;

@@ -126,7 +126,9 @@ sent_beyond() {
 	receiver B
 	for i in {1..10}; do
 		after=$((RANDOM * 25000)) # bytes: anything up to 780 MiB of the 1 GiB
-		WATARI_RUNTIME_DIR=$PWD/A "$W" migrate bird --to "127.0.0.1:$PORT" >move.log 2>&1 3>&- &
+		# slow enough that a look from outside is never too late
+		WATARI_RUNTIME_DIR=$PWD/A "$W" migrate bird --to "127.0.0.1:$PORT" --bandwidth 200M \
+			>move.log 2>&1 3>&- &
 		move=$!
 		until_ok 10 copying A bird
 		until_ok 10 sent_beyond "$after"
