@@ -118,10 +118,10 @@ struct source {
 	unsigned share;  /* what the vCPUs are left with: SOURCE_SHARE_FULL unless throttled */
 	uint64_t since;  /* when the present wait began */
 	uint64_t round_start, round_bytes;
-	uint64_t best_pages;     /* fewest pages left after any round */
-	uint64_t residual_pages; /* after the last harvest */
-	uint64_t goodput;        /* bytes/s the target took in; 0: not known */
-	uint64_t dirty_rate;     /* bytes/s dirtied in the last round */
+	uint64_t best_pages;       /* fewest pages left after any round */
+	uint64_t residual_pages;   /* after the last harvest */
+	uint64_t goodput;          /* bytes/s the target took in; 0: not known */
+	uint64_t dirty_rate;       /* bytes/s dirtied in the last round */
 	uint64_t harvest_least_ns; /* of all harvests so far */
 	uint64_t harvest_ns, save_ns, load_ns, state_bytes, stop_ns;
 	uint64_t predicted_ns; /* the whole blackout, if frozen at the last harvest */
