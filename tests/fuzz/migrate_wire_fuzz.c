@@ -32,8 +32,9 @@ static void fuzz_extents(struct rbuf *r)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct rdv_offer offer;
-	struct rdv_hello hello;
+	struct rdv_transports can;
 	struct rdv_accept acc;
+	uint64_t memory;
 	struct section s;
 	struct wire_msg m;
 	struct rbuf r;
@@ -45,13 +46,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0] % 16) {
 	case 0: rdv_offer_decode(&offer, &r, &e); break;
 	case 1: rdv_accept_decode(&acc, &r, &e); break;
-	case 2: rdv_hello_decode(&hello, &r, &e); break;
-	case 3:
+	case 2: rdv_hello_decode(&memory, &r, &e); break;
+	case 3: rdv_can_decode(&can, &r, &e); break;
+	case 4:
 		while (section_next(&r, &s, &e) == 1)
 			;
 		break;
 	default:
-		if (wire_decode(&m, data[0] % 16 - 3, data + 1, size - 1, &e) == 0 &&
+		if (wire_decode(&m, data[0] % 16 - 4, data + 1, size - 1, &e) == 0 &&
 			m.type == WIRE_EXTENTS)
 			fuzz_extents(&m.state);
 		break;

@@ -142,6 +142,7 @@ copying() {
 	# At 100 MB/s a working set of 32 MiB takes a third of a second a round: far beyond the limit.
 	run on A migrate bird --to "127.0.0.1:$PORT" --bandwidth 100M --downtime-limit 100ms --verbose
 	echo "$output"
+	cat B.log
 	[ "$status" -eq 0 ]
 	[[ $output == *"slowed down to "*"cost each "* ]]
 	lives B bird
