@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "hv/base/bitmap.h"
+#include "hv/base/scan.h"
 #include "hv/base/size.h"
 
 #define GMEM_ALIGN (2ull << 20) /* a huge page: host mappings start on one */
@@ -380,15 +381,5 @@ int gmem_discard_all(const struct gmem *m, struct err *e)
 
 bool gmem_page_is_zero(const void *page)
 {
-	const uint64_t *p = page;
-
-	/* Most pages that are not zero differ early: look at one cache line before the loop. */
-	if (p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7])
-		return false;
-	for (size_t i = 8; i < GMEM_PAGE_SIZE / 8; i += 8) {
-		if (p[i] | p[i + 1] | p[i + 2] | p[i + 3] | p[i + 4] | p[i + 5] | p[i + 6] |
-			p[i + 7])
-			return false;
-	}
-	return true;
+	return scan_differs(page, GMEM_PAGE_SIZE / 8, 0) == GMEM_PAGE_SIZE / 8;
 }
