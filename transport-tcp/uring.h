@@ -32,7 +32,7 @@
  * Bytes from which on a put is sent by reference. Below, pinning its pages and waiting for the
  * notification costs more than copying them: docs/transport-tcp.md has the measurement.
  */
-#define XURING_ZC_MIN (64u << 10)
+#define XURING_ZC_MIN (16u << 10)
 #define XURING_ZC_OFF UINT32_MAX
 
 /* What tests force; zeroes are the engine's own choice. */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the word-at-a-time walks over page bitmaps (see bitmap.h).
+ * Owns the walks over page bitmaps (see bitmap.h): their ends bit by bit, the words between by
+ * scan.h.
  * Next in the flow: hv/mem/dirty.h.
  */
 #include "hv/base/bitmap.h"
 
 #include <stdlib.h>
+
+#include "hv/base/scan.h"
 
 uint64_t *bitmap_new(size_t bits)
 {
@@ -46,10 +49,8 @@ void bitmap_clear_range(uint64_t *m, size_t from, size_t n)
 
 size_t bitmap_count(const uint64_t *m, size_t bits)
 {
-	size_t n = 0, w;
+	size_t w = bits / 64, n = scan_popcount(m, w);
 
-	for (w = 0; w < bits / 64; w++)
-		n += (size_t)__builtin_popcountll(m[w]);
 	if (bits % 64)
 		n += (size_t)__builtin_popcountll(m[w] & bitmap_mask(0, bits % 64));
 	return n;
@@ -63,8 +64,10 @@ static size_t bitmap_next(const uint64_t *m, size_t bits, size_t from, uint64_t 
 	if (from >= bits)
 		return bits;
 	v = (m[w] ^ flip) & (~0ull << (from % 64));
-	while (!v) {
-		if (++w * 64 >= bits)
+	if (!v) {
+		w++;
+		w += scan_differs(m + w, BITMAP_WORDS(bits) - w, flip);
+		if (w * 64 >= bits)
 			return bits;
 		v = m[w] ^ flip;
 	}
@@ -84,11 +87,5 @@ size_t bitmap_next_clear(const uint64_t *m, size_t bits, size_t from)
 
 size_t bitmap_or(uint64_t *dst, const uint64_t *src, size_t bits)
 {
-	size_t n = 0;
-
-	for (size_t w = 0; w < BITMAP_WORDS(bits); w++) {
-		n += (size_t)__builtin_popcountll(src[w] & ~dst[w]);
-		dst[w] |= src[w];
-	}
-	return n;
+	return scan_or(dst, src, BITMAP_WORDS(bits));
 }

@@ -113,7 +113,7 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 	if (rc == 0)
 		rc = vm_config_check(c, e);
 	if (rc == 0)
-		rc = gmem_check_size(c->memory, c->overcommit, e);
+		rc = gmem_check_size(c->memory, vm_config_overcommit(c), e);
 	if (rc == 0 && access(c->kernel, R_OK) < 0)
 		log_warn("guest %s will not survive a reboot here: its kernel %s is not readable",
 			c->name, c->kernel);

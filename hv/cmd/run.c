@@ -39,8 +39,9 @@ static const struct argp_option run_options[] = {
 	{ .name = "cpus", .key = RUN_CPUS, .arg = "N", .doc = "Virtual CPUs (default 1)" },
 	{ .name = "memory",
 		.key = 'm',
-		.arg = "SIZE",
-		.doc = "Guest memory, for example 512M or 12G (default 512M)" },
+		.arg = "SIZE[,KIND...]",
+		.doc = "Guest memory, for example 12G (default 512M); KIND is hugepages=2M|1G, thp=on, "
+		       "numa=N[,N...], prealloc=on" },
 	{ .name = "kernel",
 		.key = 'k',
 		.arg = "FILE",
@@ -143,7 +144,7 @@ static int run_config(const struct run_args *a, struct vm_config *c, struct err 
 
 	if ((rc = cmd_copy(c->name, sizeof(c->name), a->name, "the name", e)) < 0 ||
 		(rc = number_parse(a->cpus, "cpus", 1, VM_CPUS_MAX, &cpus, e)) < 0 ||
-		(rc = size_parse(a->memory, &c->memory, e)) < 0 ||
+		(rc = backing_parse(a->memory, &c->memory, &c->backing, e)) < 0 ||
 		(rc = run_path(c->kernel, "kernel", a->kernel, e)) < 0 ||
 		(rc = cmd_copy(c->append, sizeof(c->append), a->append, "the kernel command line",
 			 e)) < 0 ||
@@ -158,7 +159,9 @@ static int run_config(const struct run_args *a, struct vm_config *c, struct err 
 		return rc;
 	if (a->initrd && (rc = run_check_file("initrd", c->initrd, e)) < 0)
 		return rc;
-	return gmem_check_size(c->memory, c->overcommit, e);
+	if ((rc = backing_check(&c->backing, c->memory, e)) < 0)
+		return rc;
+	return gmem_check_size(c->memory, vm_config_overcommit(c), e);
 }
 
 int cmd_run(int argc, char **argv)

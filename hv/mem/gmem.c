@@ -17,9 +17,21 @@
 #include <unistd.h>
 
 #include "hv/base/bitmap.h"
+#include "hv/base/scan.h"
 #include "hv/base/size.h"
 
 #define GMEM_ALIGN (2ull << 20) /* a huge page: host mappings start on one */
+
+/* Reserved huge pages are looked for in pieces of this much; a byte of a buffer for 4 KiB. */
+#define GMEM_RESIDENT_STEP (64ull << 20)
+
+/* Of guest memory allocated at the start in one call: interrupts get their turn in between. */
+#define GMEM_PREALLOC_STEP (1ull << 30)
+
+/* From <linux/memfd.h>, which does not go together with <sys/mman.h> everywhere. */
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26
+#endif
 
 static int gmem_host_available(uint64_t *bytes, struct err *e)
 {
@@ -82,21 +94,23 @@ static int gmem_add_region(struct gmem *m, uint8_t *host, uint64_t gpa, uint64_t
 }
 
 /*
- * Maps @m->size bytes of the memfd at a 2 MiB boundary: an address space is reserved with room to
- * align, the file mapped over its middle, the rest given back.
+ * Maps @m->size bytes of the memfd at a huge page's boundary: an address space is reserved with
+ * room to align, the file mapped over its middle, the rest given back.
  */
 static uint8_t *gmem_map(const struct gmem *m)
 {
-	uint64_t span = m->size + GMEM_ALIGN;
+	uint64_t align = m->backing.page > GMEM_ALIGN ? m->backing.page : GMEM_ALIGN;
+	uint64_t span = m->size + align;
+	/* Reserved pages are promised here, or a touch would be a SIGBUS when they run out. */
+	int flags = MAP_SHARED | MAP_FIXED | (m->backing.page ? 0 : MAP_NORESERVE);
 	uint8_t *p, *at;
 	size_t tail;
 
 	p = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
-	at = (uint8_t *)(((uintptr_t)p + GMEM_ALIGN - 1) & ~(uintptr_t)(GMEM_ALIGN - 1));
-	if (mmap(at, m->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, m->fd,
-		    0) == MAP_FAILED) {
+	at = (uint8_t *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
+	if (mmap(at, m->size, PROT_READ | PROT_WRITE, flags, m->fd, 0) == MAP_FAILED) {
 		munmap(p, span);
 		return NULL;
 	}
@@ -108,14 +122,58 @@ static uint8_t *gmem_map(const struct gmem *m)
 	return at;
 }
 
+static int gmem_memfd(const struct backing *b)
+{
+	unsigned flags = MFD_CLOEXEC;
+
+	/* The kernel takes the binary logarithm of the page's size. */
+	if (b->page)
+		flags |= MFD_HUGETLB | (unsigned)__builtin_ctzll(b->page) << MFD_HUGE_SHIFT;
+	return memfd_create("watari-ram", flags);
+}
+
+/* What the mapping at @host is to be made of; before anything touches it. */
+static int gmem_apply(const struct gmem *m, uint8_t *host, struct err *e)
+{
+	int r = backing_bind(&m->backing, host, m->size, e);
+
+	if (!r && m->backing.thp && madvise(host, m->size, MADV_HUGEPAGE))
+		r = err_errno(e, "cannot ask for transparent huge pages");
+	return r;
+}
+
+static int gmem_prealloc(const struct gmem *m, struct err *e)
+{
+	for (uint32_t i = 0; m->backing.prealloc && i < m->nregions; i++) {
+		const struct gmem_region *r = &m->regions[i];
+
+		for (uint64_t at = 0; at < r->size; at += GMEM_PREALLOC_STEP) {
+			uint64_t left = r->size - at;
+			int rc = gmem_populate(
+				m, r, at, left < GMEM_PREALLOC_STEP ? left : GMEM_PREALLOC_STEP);
+
+			if (rc)
+				return err_set(e, rc, "cannot allocate guest memory ahead: %s",
+					strerrordesc_np(-rc));
+		}
+	}
+	return 0;
+}
+
 int gmem_init(struct gmem *m, uint64_t size, struct err *e)
+{
+	return gmem_init_backed(m, size, &(struct backing){ 0 }, e);
+}
+
+int gmem_init_backed(struct gmem *m, uint64_t size, const struct backing *b, struct err *e)
 {
 	uint64_t low = size < GMEM_HOLE_START ? size : GMEM_HOLE_START;
 	uint8_t *host;
 
 	memset(m, 0, sizeof(*m));
 	m->size = size;
-	m->fd = memfd_create("watari-ram", MFD_CLOEXEC);
+	m->backing = *b;
+	m->fd = gmem_memfd(b);
 	if (m->fd < 0)
 		return err_errno(e, "cannot create guest memory");
 	if (ftruncate(m->fd, (off_t)size) < 0) {
@@ -137,7 +195,8 @@ int gmem_init(struct gmem *m, uint64_t size, struct err *e)
 			munmap(host, size);
 		goto out;
 	}
-	return 0;
+	if (gmem_apply(m, host, e) == 0 && gmem_prealloc(m, e) == 0)
+		return 0;
 out:
 	gmem_fini(m);
 	return e ? e->code : -EIO;
@@ -209,6 +268,51 @@ bool gmem_write(const struct gmem *m, uint64_t gpa, const void *src, size_t len)
 	return true;
 }
 
+/*
+ * hugetlbfs has no SEEK_DATA. What was touched is mapped in this process, by its own hand or by
+ * KVM's, and stays mapped until it is given back, so residency is the same question. The first
+ * huge page at or after @at whose residency is @want, or the region's size.
+ */
+static uint64_t gmem_seek_resident(
+	const struct gmem *m, const struct gmem_region *r, uint64_t at, bool want)
+{
+	unsigned char seen[GMEM_RESIDENT_STEP / GMEM_PAGE_SIZE];
+	uint64_t page = m->backing.page;
+
+	at -= at % page;
+	if (page >= GMEM_RESIDENT_STEP) { /* one page of a huge page speaks for it */
+		for (; at < r->size; at += page)
+			if (mincore(r->host + at, GMEM_PAGE_SIZE, seen) == 0 &&
+				(seen[0] & 1) == want)
+				return at;
+		return r->size;
+	}
+	while (at < r->size) {
+		uint64_t len =
+			r->size - at < GMEM_RESIDENT_STEP ? r->size - at : GMEM_RESIDENT_STEP;
+
+		if (mincore(r->host + at, len, seen))
+			return want ? at : r->size; /* unknown counts as allocated */
+		for (uint64_t i = 0; i < len; i += page)
+			if ((seen[i >> GMEM_PAGE_SHIFT] & 1) == want)
+				return at + i;
+		at += len;
+	}
+	return r->size;
+}
+
+static int gmem_next_resident(const struct gmem *m, const struct gmem_region *r, uint64_t from,
+	uint64_t *start, uint64_t *end)
+{
+	uint64_t at = gmem_seek_resident(m, r, from, true);
+
+	if (at >= r->size)
+		return 0;
+	*start = at > from ? at : from;
+	*end = gmem_seek_resident(m, r, at, false);
+	return 1;
+}
+
 int gmem_next_data(const struct gmem *m, const struct gmem_region *r, uint64_t from,
 	uint64_t *start, uint64_t *end, struct err *e)
 {
@@ -217,6 +321,8 @@ int gmem_next_data(const struct gmem *m, const struct gmem_region *r, uint64_t f
 
 	if (from >= r->size)
 		return 0;
+	if (m->backing.page)
+		return gmem_next_resident(m, r, from, start, end);
 	a = lseek(m->fd, (off_t)(r->fd_offset + from), SEEK_DATA);
 	if (a < 0 && errno == ENXIO)
 		return 0;
@@ -275,15 +381,5 @@ int gmem_discard_all(const struct gmem *m, struct err *e)
 
 bool gmem_page_is_zero(const void *page)
 {
-	const uint64_t *p = page;
-
-	/* Most pages that are not zero differ early: look at one cache line before the loop. */
-	if (p[0] | p[1] | p[2] | p[3] | p[4] | p[5] | p[6] | p[7])
-		return false;
-	for (size_t i = 8; i < GMEM_PAGE_SIZE / 8; i += 8) {
-		if (p[i] | p[i + 1] | p[i + 2] | p[i + 3] | p[i + 4] | p[i + 5] | p[i + 6] |
-			p[i + 7])
-			return false;
-	}
-	return true;
+	return scan_differs(page, GMEM_PAGE_SIZE / 8, 0) == GMEM_PAGE_SIZE / 8;
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
+#include "hv/mem/backing.h"
 
 #define GMEM_PAGE_SHIFT  12
 #define GMEM_PAGE_SIZE   4096ull
@@ -36,6 +37,7 @@ struct gmem_region {
 struct gmem {
 	int fd;
 	uint64_t size; /* bytes of RAM in all regions */
+	struct backing backing;
 	uint32_t nregions;
 	struct gmem_region regions[GMEM_REGIONS_MAX];
 };
@@ -46,8 +48,10 @@ struct gmem {
  */
 int gmem_check_size(uint64_t size, bool overcommit, struct err *e);
 
-/* Makes @size bytes of RAM, all holes: nothing is allocated until touched. */
+/* Makes @size bytes of RAM of ordinary pages, all holes: nothing is allocated until touched. */
 int gmem_init(struct gmem *m, uint64_t size, struct err *e);
+/* As gmem_init(), of what @b says, which backing_check() has let through. */
+int gmem_init_backed(struct gmem *m, uint64_t size, const struct backing *b, struct err *e);
 void gmem_fini(struct gmem *m);
 
 /* The region that holds all of gpa..gpa+len-1, or NULL. Any thread. */

@@ -14,7 +14,7 @@
 #include "hv/vm/vm.h"
 
 #define CONFIG_SECTION "config"
-#define CONFIG_VERSION 1u
+#define CONFIG_VERSION 2u
 
 /* The text fields, in the order in which they travel after name, cpus and memory. */
 static const struct {
@@ -91,6 +91,8 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 			e, -EINVAL, "%u vCPUs are out of range: 1 to %d", c->cpus, VM_CPUS_MAX);
 	/* The range only; whether it fits this host now, vm_new() asks. */
 	r = gmem_check_size(c->memory, true, e);
+	if (!r)
+		r = backing_valid(&c->backing, c->memory, e);
 	for (size_t i = 0; r == 0 && i < CONFIG_TEXTS; i++)
 		r = config_check_text(c, i, e);
 	if (r)
@@ -111,7 +113,28 @@ void vm_config_encode(const struct vm_config *c, struct wbuf *w)
 	wbuf_u64(w, c->memory);
 	for (size_t i = 0; i < CONFIG_TEXTS; i++)
 		wbuf_str(w, config_text_get(c, i));
+	wbuf_u64(w, c->backing.page);
+	wbuf_u64(w, c->backing.nodes);
+	wbuf_u8(w, c->backing.thp);
+	wbuf_u8(w, c->backing.prealloc);
 	section_end(w, at);
+}
+
+/* Since version 2. */
+static int config_read_backing(struct vm_config *c, struct rbuf *b, struct err *e)
+{
+	uint8_t thp, prealloc;
+
+	c->backing.page = rbuf_u64(b);
+	c->backing.nodes = rbuf_u64(b);
+	thp = rbuf_u8(b);
+	prealloc = rbuf_u8(b);
+	if (b->failed || thp > 1 || prealloc > 1)
+		return err_set(
+			e, -EPROTO, "the guest's description: the kind of memory is malformed");
+	c->backing.thp = thp;
+	c->backing.prealloc = prealloc;
+	return 0;
 }
 
 static int config_read(struct vm_config *c, struct rbuf *b, struct err *e)
@@ -149,6 +172,7 @@ int vm_config_decode(struct vm_config *c, struct rbuf *r, struct err *e)
 			"the guest's description is a section '%s' (instance %u), expected is '%s'",
 			s.name, s.instance, CONFIG_SECTION);
 	if ((rc = section_version(&s, CONFIG_VERSION, e)) || (rc = config_read(c, &s.body, e)) ||
+		(s.version >= 2 && (rc = config_read_backing(c, &s.body, e))) ||
 		(rc = section_done(&s, e)))
 		return rc;
 	if (rbuf_left(r))

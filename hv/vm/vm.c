@@ -67,9 +67,11 @@ static void stage_console_stop(struct vm *vm)
 
 static int stage_memory(struct vm *vm, struct err *e)
 {
-	int r = gmem_check_size(vm->cfg.memory, vm->cfg.overcommit, e);
+	int r = gmem_check_size(vm->cfg.memory, vm_config_overcommit(&vm->cfg), e);
 
-	return r ? r : gmem_init(&vm->mem, vm->cfg.memory, e);
+	if (!r)
+		r = backing_check(&vm->cfg.backing, vm->cfg.memory, e);
+	return r ? r : gmem_init_backed(&vm->mem, vm->cfg.memory, &vm->cfg.backing, e);
 }
 
 static void stage_memory_stop(struct vm *vm)

@@ -31,6 +31,7 @@ struct vm_config {
 	char name[VM_NAME_MAX];
 	unsigned cpus;   /* 1..VM_CPUS_MAX */
 	uint64_t memory; /* bytes */
+	struct backing backing;
 	char kernel[VM_PATH_MAX];
 	char initrd[VM_PATH_MAX]; /* "" for none */
 	char append[VM_CMDLINE_MAX];
@@ -46,6 +47,12 @@ struct vm_config {
  * fits this host now, vm_new() asks.
  */
 int vm_config_check(const struct vm_config *c, struct err *e);
+/* Whether the host's free memory is no question: asked not to be one, or reserved pages are used.
+ */
+static inline bool vm_config_overcommit(const struct vm_config *c)
+{
+	return c->overcommit || c->backing.page;
+}
 /* As one section "config" of hv/base/section.h: fields in the order above, "tracking" and on left
  * out. */
 void vm_config_encode(const struct vm_config *c, struct wbuf *w);

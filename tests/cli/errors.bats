@@ -25,6 +25,11 @@ teardown() {
 	fails 1 "memory" "$W" run --kernel k --name x --memory 1M
 	fails 1 "99999999T" "$W" run --kernel k --name x --memory 99999999T
 	fails 1 "memory" "$W" run --kernel k --name x --memory 999T
+	fails 1 "3M" "$W" run --kernel k --name x --memory 1G,hugepages=3M
+	fails 1 "maybe" "$W" run --kernel k --name x --memory size=1G,thp=maybe
+	fails 1 "'fast'" "$W" run --kernel k --name x --memory 1G,fast=on
+	fails 1 "nr_hugepages" "$W" run --kernel k --name x --memory 15T,hugepages=2M
+	fails 1 "numa=63" "$W" run --kernel k --name x --memory 1G,numa=63
 	# more than any host has, with the figures
 	fails 1 "TiB" "$W" run --kernel k --name x --memory 15T
 }

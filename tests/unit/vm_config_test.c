@@ -19,6 +19,7 @@ static const struct vm_config good = {
 	.name = "web-1.example_x",
 	.cpus = 4,
 	.memory = 512u << 20,
+	.backing = { .page = 2u << 20, .nodes = 5, .prealloc = true },
 	.kernel = "/boot/vmlinuz",
 	.initrd = "/boot/initrd",
 	.append = "console=ttyS0 quiet",
@@ -59,6 +60,12 @@ static void every_field_is_checked_and_named(void **state)
 	refused(&c, "64 MiB");
 	c = good, c.memory = UINT64_MAX;
 	refused(&c, "16 TiB");
+	c = good, c.backing.page = 12345;
+	refused(&c, "12345");
+	c = good, c.backing.thp = true;
+	refused(&c, "exclude");
+	c = good, c.memory += 4096;
+	refused(&c, "multiple");
 	c = good, c.memory += 1;
 	refused(&c, "536870913");
 	c = good, c.kernel[0] = '\0';
@@ -89,6 +96,9 @@ static void what_is_encoded_is_decoded(void **state)
 	assert_string_equal(c.name, good.name);
 	assert_int_equal(c.cpus, good.cpus);
 	assert_int_equal(c.memory, good.memory);
+	assert_int_equal(c.backing.page, good.backing.page);
+	assert_int_equal(c.backing.nodes, good.backing.nodes);
+	assert_true(c.backing.prealloc && !c.backing.thp);
 	assert_string_equal(c.kernel, good.kernel);
 	assert_string_equal(c.initrd, good.initrd);
 	assert_string_equal(c.append, good.append);
@@ -141,7 +151,7 @@ static void another_section_or_a_newer_version_is_named(void **state)
 		const char *name;
 		uint32_t version;
 		const char *word;
-	} bad[] = { { "confug", 1, "confug" }, { "config", 2, "version 2" } };
+	} bad[] = { { "confug", 1, "confug" }, { "config", 3, "version 3" } };
 	struct err e = { 0 };
 	struct vm_config c;
 
