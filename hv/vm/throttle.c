@@ -7,7 +7,8 @@
  *
  * The period is short, so that a guest that is left with little notices many small pauses rather
  * than a few that look like blackouts; and not shorter, because stopping a vCPU costs tens of
- * microseconds each time.
+ * microseconds each time. On a busy host the thread may be woken late, and its vCPUs have then run
+ * for longer than they should: the pause grows with what they really had, up to THROTTLE_PAUSE_NS.
  *
  * WHO IS A WRITER. With the dirty ring each vCPU's pages are its own, and one that dirtied less
  * than a tenth of its even share is left alone. The dirty log does not tell vCPUs apart: all are
@@ -19,9 +20,11 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/log.h"
+#include "hv/base/urgency.h"
 #include "hv/vm/internal.h"
 
 #define THROTTLE_PERIOD_NS (2 * NSEC_PER_MSEC)
+#define THROTTLE_PAUSE_NS  (50 * NSEC_PER_MSEC)
 #define THROTTLE_FULL      1000u
 
 /* Marks the writers: those that dirtied more than a tenth of an even share since the last look. */
@@ -62,19 +65,32 @@ static void throttle_pause_locked(struct vm *vm, bool on)
 		pthread_cond_broadcast(&vm->wake);
 }
 
+/* How long the writers pause after they ran for @ran ns. Lock held. */
+static uint64_t throttle_pause_ns(const struct vm *vm, uint64_t ran)
+{
+	uint64_t pause = ran / vm->share * (THROTTLE_FULL - vm->share);
+
+	return pause < THROTTLE_PAUSE_NS ? pause : THROTTLE_PAUSE_NS;
+}
+
 static void *throttle_thread(void *arg)
 {
 	struct vm *vm = arg;
+	uint64_t from, to;
 
+	urgency_set(
+		URGENCY_HIGH); /* it sleeps nearly always, and each wake-up that is late counts */
 	pthread_mutex_lock(&vm->lock);
+	from = clock_mono_ns();
 	while (vm->share < THROTTLE_FULL && !vm->quit) {
-		uint64_t now = clock_mono_ns();
-
-		throttle_wait_locked(vm, now + THROTTLE_PERIOD_NS / THROTTLE_FULL * vm->share);
-		if (vm->share < THROTTLE_FULL)
-			throttle_pause_locked(vm, true);
-		throttle_wait_locked(vm, now + THROTTLE_PERIOD_NS);
+		throttle_wait_locked(vm, from + THROTTLE_PERIOD_NS / THROTTLE_FULL * vm->share);
+		if (vm->share == THROTTLE_FULL || vm->quit)
+			break;
+		throttle_pause_locked(vm, true);
+		to = clock_mono_ns();
+		throttle_wait_locked(vm, to + throttle_pause_ns(vm, to - from));
 		throttle_pause_locked(vm, false);
+		from = clock_mono_ns();
 	}
 	pthread_mutex_unlock(&vm->lock);
 	return NULL;
