@@ -24,6 +24,7 @@ struct mig_params {
 	enum mig_on_stall on_stall;  /* when rounds stop getting smaller; default abort */
 	unsigned streams;            /* 1..16, default 1 */
 	uint64_t connect_timeout_ns; /* rendezvous and connection each; default 5 s */
+	uint64_t test_stall_ns; /* stands still so long once frozen, to prove an instrument; 0 */
 };
 void mig_params_default(struct mig_params *p);
 
