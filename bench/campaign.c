@@ -193,6 +193,7 @@ static int campaign_turn(struct stage *s, unsigned i, struct err *e)
 	bool warm = r->warmed < plan->warm_ups;
 	bool peer = r->sys != &bench_watari;
 	struct bench_how how = { .quiet_ns = r->last_ns,
+		.still = plan->still,
 		/* The peer's guest verifies itself; comparing as well takes longer than moving. */
 		.verify = !peer || plan->verify_peer || warm || r->done + 1 == plan->runs };
 	struct bench_run run = { 0 };

@@ -33,20 +33,21 @@ static const struct argp_option options[] = {
 		"when the guest dirties faster than it is sent (default: abort)", 1 },
 	{ "test-stall", KEY_FIRST + 11, "TIME", OPTION_HIDDEN,
 		"watari stands still so long while the guest is frozen", 1 },
+	{ "test-still", KEY_FIRST + 12, NULL, OPTION_HIDDEN, "do not move the guest at all", 1 },
 	{ NULL, 0, NULL, 0, "Of these a list: each is measured in every case.", 2 },
-	{ "transport", KEY_FIRST + 13, "NAME", 0, "how memory travels (default: tcp)", 2 },
-	{ "peer-mode", KEY_FIRST + 14, "NAME", 0,
+	{ "transport", KEY_FIRST + 14, "NAME", 0, "how memory travels (default: tcp)", 2 },
+	{ "peer-mode", KEY_FIRST + 15, "NAME", 0,
 		"precopy, multifd, zero-copy, postcopy (default: all)", 2 },
 	{ NULL, 0, NULL, 0, "The measurement:", 3 },
-	{ "peer", KEY_FIRST + 16, "qemu", 0, "measure QEMU as well, in turns", 3 },
-	{ "peer-binary", KEY_FIRST + 17, "FILE", 0, "which (default: qemu-system-x86_64)", 3 },
-	{ "verify-peer", KEY_FIRST + 18, NULL, 0,
+	{ "peer", KEY_FIRST + 17, "qemu", 0, "measure QEMU as well, in turns", 3 },
+	{ "peer-binary", KEY_FIRST + 18, "FILE", 0, "which (default: qemu-system-x86_64)", 3 },
+	{ "verify-peer", KEY_FIRST + 19, NULL, 0,
 		"compare the peer's memory after every move, not just the first and the last", 3 },
-	{ "runs", KEY_FIRST + 19, "N", 0, "moves of each system in each case (default: 5)", 3 },
-	{ "warm-up", KEY_FIRST + 20, "N", 0, "moves before them that do not count (default: 1)",
+	{ "runs", KEY_FIRST + 20, "N", 0, "moves of each system in each case (default: 5)", 3 },
+	{ "warm-up", KEY_FIRST + 21, "N", 0, "moves before them that do not count (default: 1)",
 		3 },
-	{ "json", KEY_FIRST + 21, "FILE", 0, "write the results as JSON, - for stdout", 3 },
-	{ "html", KEY_FIRST + 22, "FILE", 0, "write a page with plots (needs gnuplot)", 3 },
+	{ "json", KEY_FIRST + 22, "FILE", 0, "write the results as JSON, - for stdout", 3 },
+	{ "html", KEY_FIRST + 23, "FILE", 0, "write a page with plots (needs gnuplot)", 3 },
 	{ 0 },
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]) - 1)
@@ -109,6 +110,7 @@ int bench_downtime_main(int argc, char **argv)
 	if (bench_plan_init(&d.plan, &d.err) == 0 &&
 		argp_parse(&downtime_argp, argc, argv, 0, NULL, &d) != 0)
 		return 2;
+	bench_plan_command(&d.plan, argc, argv);
 	if (d.err.code == 0)
 		bench_plan_check(&d.plan, &d.err);
 	if (d.err.code) {

@@ -19,7 +19,8 @@
 #include "hv/base/clock.h"
 #include "hv/ctl/client.h"
 
-#define OBSERVE_CHUNK (64ull << 20)
+#define OBSERVE_CHUNK   (64ull << 20)
+#define OBSERVE_NEAR_MS 1 /* between the last two heartbeats, if the latter is not published */
 
 static uint64_t observe_load(const uint64_t *p)
 {
@@ -284,20 +285,43 @@ uint64_t observe_gap_ns(const struct observed *o, uint64_t *end_tsc)
 	return observe_ticks_ns(o, longest);
 }
 
-/* The gap of vCPU @cpu that began at its heartbeat @left, in ticks; 0 if it is not noted. */
-static uint64_t observe_gap_at(const struct observed *o, uint64_t cpu, uint64_t left)
+/* The noted gap of vCPU @cpu that begins first at or after @from; false if there is none. */
+static bool observe_gap_after(
+	const struct observed *o, uint64_t cpu, uint64_t from, uint64_t *start, uint64_t *end)
 {
-	/* A vCPU may be stopped between a heartbeat and the store that publishes it. */
-	uint64_t near = o->h.tsc_khz / 100;
+	bool any = false;
 
 	for (size_t k = 0; k < BENCH_GAPS; k++) {
 		const struct bench_gap *g = &o->report->gap[cpu][k];
-		uint64_t start = observe_load(&g->start_tsc), end = observe_load(&g->end_tsc);
+		uint64_t a = observe_load(&g->start_tsc), b = observe_load(&g->end_tsc);
 
-		if (start - left <= near && end > start)
-			return end - start;
+		if (a < from || b <= a || (any && a >= *start))
+			continue;
+		*start = a;
+		*end = b;
+		any = true;
 	}
-	return 0;
+	return any;
+}
+
+/*
+ * The gap in which vCPU @cpu, whose last published heartbeat at the source was at @left, was
+ * stopped, in ticks; 0 if it is not noted. The store that publishes a heartbeat often traps, and
+ * that is where a vCPU is stopped: then the heartbeat is published at the target only, and the gap
+ * that holds the freeze begins with it. Until then may lie another gap, which ends where that one
+ * begins.
+ */
+static uint64_t observe_gap_at(const struct observed *o, uint64_t cpu, uint64_t left)
+{
+	uint64_t start, end, start2, end2;
+
+	if (!observe_gap_after(o, cpu, left, &start, &end) ||
+		start - left > o->h.tsc_khz * OBSERVE_NEAR_MS)
+		return 0;
+	if (observe_gap_after(o, cpu, start + 1, &start2, &end2) && start2 == end &&
+		end2 - start2 > end - start)
+		return end2 - start2;
+	return end - start;
 }
 
 uint64_t observe_freeze_ns(const struct observed *from, const struct observed *to)

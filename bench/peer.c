@@ -33,8 +33,8 @@ static void peer_reap(pid_t *pid)
 }
 
 /* Starts a machine with @cpu that never runs, and asks it for its version. */
-static int peer_try(struct bench_ends *x, struct bench_plan *p, const char *cpu, unsigned n,
-	struct err *e)
+static int peer_try(
+	struct bench_ends *x, struct bench_plan *p, const char *cpu, unsigned n, struct err *e)
 {
 	char path[ENDS_PATH_MAX], qmp[ENDS_PATH_MAX + 32];
 	const char *const args[] = { p->peer_binary, "-nodefaults", "-no-user-config", "-display",

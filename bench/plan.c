@@ -47,8 +47,21 @@ void bench_plan_fini(struct bench_plan *p)
 {
 	for (unsigned i = 0; i < p->arenas; i++)
 		free(p->arena[i]);
+	free(p->command);
 	free(p->cases);
 	p->cases = NULL;
+	p->command = NULL;
+}
+
+void bench_plan_command(struct bench_plan *p, int argc, char **argv)
+{
+	size_t n = 0;
+	FILE *f = open_memstream(&p->command, &n);
+
+	for (int i = 0; f && i < argc; i++)
+		fprintf(f, "%s%s", i ? " " : "", argv[i]);
+	if (f)
+		fclose(f);
 }
 
 /* Splits @value at its commas; the words live as long as the plan. */
@@ -63,16 +76,15 @@ static int plan_split(struct bench_plan *p, const char *name, const char *value,
 	p->arena[p->arenas++] = copy;
 	for (char *w = strsep(&copy, ","); w; w = strsep(&copy, ",")) {
 		if (*n == max)
-			return err_set(e, -EINVAL, "--%s '%s' has more than %u values", name, value,
-				max);
+			return err_set(
+				e, -EINVAL, "--%s '%s' has more than %u values", name, value, max);
 		word[(*n)++] = w;
 	}
 	return 0;
 }
 
 /* Every case there is, once for each value. */
-static int plan_multiply(
-	struct bench_plan *p, const char *name, const char *value, struct err *e)
+static int plan_multiply(struct bench_plan *p, const char *name, const char *value, struct err *e)
 {
 	const char *word[PLAN_WORDS_MAX];
 	unsigned n, old = p->ncases;
@@ -109,7 +121,8 @@ static int plan_modes(struct bench_plan *p, const char *value, struct err *e)
 	return rc;
 }
 
-static int plan_number(const char *name, const char *value, uint64_t lo, unsigned *out, struct err *e)
+static int plan_number(
+	const char *name, const char *value, uint64_t lo, unsigned *out, struct err *e)
 {
 	char what[32];
 	uint64_t v = 0;
@@ -127,8 +140,8 @@ int bench_plan_set(struct bench_plan *p, const char *name, const char *value, st
 		if (strcmp(plan_list_options[i], name) == 0)
 			return plan_multiply(p, name, value, e);
 	if (strcmp(name, "transport") == 0)
-		return plan_split(p, name, value, p->transport, PLAN_SYSTEMS_MAX / 2,
-			&p->transports, e);
+		return plan_split(
+			p, name, value, p->transport, PLAN_SYSTEMS_MAX / 2, &p->transports, e);
 	if (strcmp(name, "runs") == 0)
 		return plan_number(name, value, 1, &p->runs, e);
 	if (strcmp(name, "warm-up") == 0)
@@ -136,7 +149,8 @@ int bench_plan_set(struct bench_plan *p, const char *name, const char *value, st
 	if (strcmp(name, "peer") == 0) {
 		p->peer = strcmp(value, "qemu") == 0;
 		if (!p->peer && strcmp(value, "none") != 0)
-			return err_set(e, -EINVAL, "--peer '%s' is not one of qemu and none", value);
+			return err_set(
+				e, -EINVAL, "--peer '%s' is not one of qemu and none", value);
 		return 0;
 	}
 	if (strcmp(name, "peer-mode") == 0)
@@ -145,6 +159,8 @@ int bench_plan_set(struct bench_plan *p, const char *name, const char *value, st
 		p->peer_binary = value;
 	else if (strcmp(name, "verify-peer") == 0)
 		p->verify_peer = true;
+	else if (strcmp(name, "test-still") == 0)
+		p->still = true;
 	else if (strcmp(name, "json") == 0)
 		p->json = value;
 	else if (strcmp(name, "html") == 0)

@@ -30,9 +30,11 @@ struct bench_plan {
 	bool peer;
 	const char *peer_binary;
 	char peer_cpu[64], peer_version[96]; /* found by bench_peer_find() */
+	bool still;                          /* no moves: windows without one in their place */
 	bool verify_peer;                    /* the peer's memory is compared after every move */
 	const char *json, *html;             /* paths, "-" for stdout, or NULL */
 	const char *target;                  /* HOST:PORT of a `watari bench target`, or NULL */
+	char *command;                       /* as it was typed, to repeat it; or NULL */
 	char *arena[16];                     /* what lists were split into */
 	unsigned arenas;
 };
@@ -40,6 +42,8 @@ struct bench_plan {
 /* The defaults: one case, watari over tcp, five moves. bench_plan_fini() in any case. */
 int bench_plan_init(struct bench_plan *p, struct err *e);
 void bench_plan_fini(struct bench_plan *p);
+/* Keeps the words of the command for the report. */
+void bench_plan_command(struct bench_plan *p, int argc, char **argv);
 /* Option --@name with @value, for a case's options a list. -EINVAL names option and value. */
 int bench_plan_set(struct bench_plan *p, const char *name, const char *value, struct err *e);
 /*

@@ -54,12 +54,12 @@ static json_t *json_timeline(const struct bench_run *r)
 	for (unsigned i = 0; i < r->points; i++) {
 		const struct mig_progress *p = &r->point[i].p;
 
-		json_array_append_new(points,
-			json_pack("[f,s,i,I,I,I,I]",
-				(double)(int64_t)(r->point[i].at_ns - r->start_ns) / 1e6,
-				mig_phase_name(p->phase), (int)p->round, (json_int_t)p->sent_bytes,
-				(json_int_t)p->residual_bytes, (json_int_t)p->goodput,
-				(json_int_t)p->dirty_rate));
+		json_array_append_new(
+			points, json_pack("[f,s,i,I,I,I,I]",
+					(double)(int64_t)(r->point[i].at_ns - r->start_ns) / 1e6,
+					mig_phase_name(p->phase), (int)p->round,
+					(json_int_t)p->sent_bytes, (json_int_t)p->residual_bytes,
+					(json_int_t)p->goodput, (json_int_t)p->dirty_rate));
 	}
 	return json_pack("{s:i,s:i,s:o,s:[s,s,s,s,s,s,s],s:o}", "bucket_ms",
 		(int)(WATCH_BUCKET_NS / NSEC_PER_MSEC), "first_bucket_ms", r->first_bucket_ms,
@@ -204,6 +204,8 @@ json_t *report_json(const struct campaign *k)
 		json_object_set_new(j, "config", json_config(&k->series[0]));
 		json_object_set_new(j, "summary", json_summary(&k->series[0]));
 	}
+	if (k->plan->command)
+		json_object_set_new(j, "command", json_string(k->plan->command));
 	if (k->no_peer[0])
 		json_object_set_new(j, "no_peer", json_string(k->no_peer));
 	else if (k->plan->peer)

@@ -27,8 +27,8 @@
 #define QEMU_TIMEOUT_NS  (300 * NSEC_PER_SEC)
 #define QEMU_PATIENCE_NS (10 * NSEC_PER_SEC) /* after the first pass, for the guest to fit */
 #define QEMU_POLL_MS     10
-#define QEMU_LOOK_MS     50                  /* between two questions how the move goes */
-#define QEMU_LOW         0x80000000ull       /* q35: RAM below 4 GiB if it is QEMU_SPLIT or more, */
+#define QEMU_LOOK_MS     50            /* between two questions how the move goes */
+#define QEMU_LOW         0x80000000ull /* q35: RAM below 4 GiB if it is QEMU_SPLIT or more, */
 #define QEMU_SPLIT       0xb0000000ull
 #define QEMU_HIGH        0x100000000ull /* and where the rest is */
 
@@ -114,8 +114,7 @@ static int qemu_connect(
 }
 
 /* One process with memory of its own; @incoming: it waits for a guest. */
-static int qemu_start(
-	struct bench_guest *g, struct bench_qemu_vm *v, bool incoming, struct err *e)
+static int qemu_start(struct bench_guest *g, struct bench_qemu_vm *v, bool incoming, struct err *e)
 {
 	const struct bench_config *c = g->config;
 	char name[64], smp[16], size[32], object[160], append[256], qmp[ENDS_PATH_MAX + 32],
@@ -154,9 +153,8 @@ static int qemu_start(
 }
 
 /* What @v's memory looks like from here. */
-static int qemu_observe(
-	const struct bench_guest *g, const struct bench_qemu_vm *v, bool map, struct observed *o,
-	struct err *e)
+static int qemu_observe(const struct bench_guest *g, const struct bench_qemu_vm *v, bool map,
+	struct observed *o, struct err *e)
 {
 	struct observe_region r[2];
 	int fd = dup(v->mem);
@@ -197,7 +195,8 @@ static int qemu_settings(struct bench_guest *g, struct err *e)
 			rc = qemu_cap(both[i], "postcopy-ram", e);
 		if (rc == 0 && flags & MODE_MULTIFD)
 			rc = qmp_call(both[i], "migrate-set-parameters",
-				json_pack("{s:i}", "multifd-channels", PLAN_PEER_CHANNELS), NULL, e);
+				json_pack("{s:i}", "multifd-channels", PLAN_PEER_CHANNELS), NULL,
+				e);
 	}
 	if (rc == 0 && flags & MODE_ZERO_COPY)
 		rc = qemu_cap(g->here.qmp, "zero-copy-send", e);
@@ -218,8 +217,8 @@ static int qemu_port(struct bench_guest *g, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	port = json_string_value(json_object_get(
-		json_array_get(json_object_get(j, "socket-address"), 0), "port"));
+	port = json_string_value(
+		json_object_get(json_array_get(json_object_get(j, "socket-address"), 0), "port"));
 	g->port = port ? (uint16_t)atoi(port) : 0;
 	json_decref(j);
 	return g->port ? 0 : err_set(e, -EPROTO, "QEMU does not say where it listens");
@@ -250,10 +249,10 @@ static void qemu_progress(struct trace *t, const json_t *j, const char *status)
 	uint64_t left = qemu_number(j, "ram", "remaining");
 	double mbps = json_number_value(json_object_get(json_object_get(j, "ram"), "mbps"));
 	struct mig_progress m = {
-		.phase = strcmp(status, "setup") == 0	      ? MIG_PHASE_INIT
+		.phase = strcmp(status, "setup") == 0       ? MIG_PHASE_INIT
 			 : strcmp(status, "completed") == 0 ? MIG_PHASE_DONE
 			 : strcmp(status, "device") == 0    ? MIG_PHASE_FROZEN
-							      : MIG_PHASE_COPY,
+							    : MIG_PHASE_COPY,
 		.round = (unsigned)qemu_number(j, "ram", "dirty-sync-count"),
 		.elapsed_ns = qemu_number(j, "total-time", NULL) * NSEC_PER_MSEC,
 		.sent_bytes = qemu_number(j, "ram", "normal-bytes"),
@@ -282,8 +281,8 @@ static void qemu_result(const json_t *j, struct mig_result *out)
 		.committed = true,
 	};
 	if (out->total_ns > setup)
-		out->goodput = (uint64_t)((double)out->sent_bytes * 1e9 /
-					  (double)(out->total_ns - setup));
+		out->goodput =
+			(uint64_t)((double)out->sent_bytes * 1e9 / (double)(out->total_ns - setup));
 }
 
 /* What to do about a guest that dirties faster than it is sent, once, after some patience. */
@@ -301,8 +300,8 @@ struct qemu_way {
 };
 
 /* One look at the move: 1 it is over, 0 it goes on. */
-static int qemu_look(struct bench_guest *g, struct trace *t, struct qemu_way *w, json_t **j,
-	struct err *e)
+static int qemu_look(
+	struct bench_guest *g, struct trace *t, struct qemu_way *w, json_t **j, struct err *e)
 {
 	const char *status;
 	int rc = qmp_call(g->here.qmp, "query-migrate", NULL, j, e);

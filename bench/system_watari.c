@@ -64,8 +64,7 @@ static int watari_prepare(struct bench_guest *g, struct err *e)
 /* Until the target's process answers: it is there before the first page is. */
 static void watari_look_for_target(struct bench_guest *g, struct trace *t)
 {
-	if (t->target_known ||
-		observe_attach(&g->to, watari_dir(g, !g->end), g->name, NULL) < 0)
+	if (t->target_known || observe_attach(&g->to, watari_dir(g, !g->end), g->name, NULL) < 0)
 		return;
 	trace_target(t, &g->to, g->to.pid, true);
 }

@@ -68,8 +68,7 @@ void trace_point(struct trace *t, const struct mig_progress *p)
 {
 	progress_move(t->progress, p);
 	if (t->points < TRACE_POINTS_MAX)
-		t->point[t->points++] =
-			(struct trace_point){ .at_ns = clock_mono_ns(), .p = *p };
+		t->point[t->points++] = (struct trace_point){ .at_ns = clock_mono_ns(), .p = *p };
 }
 
 void trace_free(struct trace *t)

@@ -18,7 +18,7 @@
 #include "hv/base/clock.h"
 
 #define WATCH_PAUSE_NS 100000 /* between two looks */
-#define WATCH_PRIORITY 20    /* SCHED_FIFO */
+#define WATCH_PRIORITY 20     /* SCHED_FIFO */
 
 static void watch_pause(
 	struct watch *w, const struct watch_cpu *c, int end, uint64_t now, uint64_t before)
@@ -205,7 +205,7 @@ static bool watch_fresh(
 		if (k->mono_ns < a || k->mono_ns >= b)
 			continue;
 		ahead = any ? (double)(int64_t)(k->tsc - out->tsc) * 1e6 / khz -
-				      (double)(int64_t)(k->mono_ns - out->mono_ns)
+					(double)(int64_t)(k->mono_ns - out->mono_ns)
 			    : 0;
 		if (any && ahead <= 0)
 			continue;
@@ -215,8 +215,8 @@ static bool watch_fresh(
 	return any;
 }
 
-bool watch_lost(const struct watch *w, uint64_t a0, uint64_t a1, uint64_t b0, uint64_t b1,
-	int64_t *lost_ns)
+bool watch_lost(
+	const struct watch *w, uint64_t a0, uint64_t a1, uint64_t b0, uint64_t b1, int64_t *lost_ns)
 {
 	uint64_t third = (a1 - a0) / 3;
 	struct watch_bucket first, last, after;

@@ -57,8 +57,10 @@ static void what_is_no_good_is_named(void **state)
 	} bad[] = { { "workset", "8M,banana", "banana" }, { "workset", "8M,", "--workset" },
 		{ "runs", "0", "--runs" }, { "peer", "xen", "xen" },
 		{ "peer-mode", "precopy,warp", "warp" }, { "warm-up", "-1", "--warm-up" },
-		{ "rate", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,"
-			  "28,29,30,31,32,33", "--rate" },
+		{ "rate",
+			"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,"
+			"28,29,30,31,32,33",
+			"--rate" },
 		{ "colour", "red", "colour" } };
 
 	(void)state;
