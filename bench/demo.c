@@ -47,7 +47,7 @@ static void demo_conclude(const struct campaign *k)
 		duration_format((uint64_t)(g.max * 1e3), longest, sizeof(longest)));
 }
 
-int bench_demo_main(int argc, char **argv)
+int bench_demo_main(int argc, char **argv, bench_transports at)
 {
 	struct bench_plan plan;
 	struct err e = { 0 };
@@ -55,6 +55,7 @@ int bench_demo_main(int argc, char **argv)
 	struct progress p;
 	int rc;
 
+	(void)at;
 	if (argp_parse(&demo_argp, argc, argv, 0, NULL, NULL) != 0)
 		return 2;
 	printf("A guest of 1 GiB, full of random data, rewrites 8 MiB of it at 200 000 pages a "

@@ -100,13 +100,14 @@ static int downtime_report(const struct campaign *k)
 	return rc == 0 && campaign_passed(k) ? 0 : 1;
 }
 
-int bench_downtime_main(int argc, char **argv)
+int bench_downtime_main(int argc, char **argv, bench_transports at)
 {
 	struct downtime d = { 0 };
 	struct campaign k = { 0 };
 	struct progress p;
 	int rc;
 
+	(void)at;
 	if (bench_plan_init(&d.plan, &d.err) == 0 &&
 		argp_parse(&downtime_argp, argc, argv, 0, NULL, &d) != 0)
 		return 2;

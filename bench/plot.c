@@ -89,8 +89,9 @@ static int plot_run(struct plot *p, struct err *e)
 	rc = posix_spawnp(&pid, "gnuplot", &files, NULL, args, environ);
 	posix_spawn_file_actions_destroy(&files);
 	if (rc)
-		return err_set(e, -rc, "cannot run gnuplot, which draws the plots (Debian: "
-				       "gnuplot-nox): %s",
+		return err_set(e, -rc,
+			"cannot run gnuplot, which draws the plots (Debian: "
+			"gnuplot-nox): %s",
 			strerrordesc_np(rc));
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
@@ -139,8 +140,7 @@ static void plot_change(const char *in, unsigned number, FILE *out)
 	}
 }
 
-static int plot_take(
-	struct plot *p, unsigned number, const char *label, char **svg, struct err *e)
+static int plot_take(struct plot *p, unsigned number, const char *label, char **svg, struct err *e)
 {
 	char path[PLOT_PATH_MAX], *raw = plot_read(plot_path(p, "svg", path)), *start;
 	size_t n = 0;

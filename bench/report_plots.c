@@ -45,8 +45,8 @@ static void plots_medians(const struct bench_series *s, unsigned each, FILE *out
 	fprintf(out, "e\n");
 }
 
-int plots_distribution(const struct bench_series *s, unsigned each, unsigned number, char **svg,
-	struct err *e)
+int plots_distribution(
+	const struct bench_series *s, unsigned each, unsigned number, char **svg, struct err *e)
 {
 	struct plot p;
 	int rc = plot_open(&p, PLOT_WIDTH, 380, e);
@@ -76,7 +76,8 @@ int plots_distribution(const struct bench_series *s, unsigned each, unsigned num
 		plot_close(&p, number, "", svg, NULL);
 		return rc;
 	}
-	return plot_close(&p, number, "How long the guest was away in each move, by system", svg, e);
+	return plot_close(
+		&p, number, "How long the guest was away in each move, by system", svg, e);
 }
 
 /* ---- the time line ---- */
@@ -107,8 +108,9 @@ static void plots_phases(const struct bench_run *r, bool label, FILE *out)
 		if (k->p.phase == last)
 			continue;
 		last = k->p.phase;
-		fprintf(out, "set arrow from %g,graph 0 to %g,graph 1 nohead lc rgb '" PLOT_GREY
-			     "' dt 2\n",
+		fprintf(out,
+			"set arrow from %g,graph 0 to %g,graph 1 nohead lc rgb '" PLOT_GREY
+			"' dt 2\n",
 			plots_ms(r, k->at_ns), plots_ms(r, k->at_ns));
 		if (label && last == MIG_PHASE_DONE)
 			fprintf(out, "set label 'done' at %g,graph 1.06 left\n",
@@ -171,9 +173,10 @@ int plots_timeline(const struct bench_run *r, unsigned number, char **svg, struc
 		plot_close(&p, number, "", svg, NULL);
 		return rc;
 	}
-	fprintf(out, "set multiplot\nset lmargin at screen 0.1\nset rmargin at screen 0.98\n"
-		     "set xrange [%d:%d]\nset yrange [0:*]\nset key top left\n"
-		     "set style fill solid 0.5\n",
+	fprintf(out,
+		"set multiplot\nset lmargin at screen 0.1\nset rmargin at screen 0.98\n"
+		"set xrange [%d:%d]\nset yrange [0:*]\nset key top left\n"
+		"set style fill solid 0.5\n",
 		r->first_bucket_ms, r->first_bucket_ms + (int)r->buckets * 10);
 	plots_panel(r, 0, out);
 	fprintf(out, "plot '-' using 1:2 with fillsteps lc rgb '" PLOT_GREEN

@@ -7,8 +7,8 @@
 #include "bench/plot.h"
 
 /* How long the guest was away in every move of a case's @each systems. As plot_close(). */
-int plots_distribution(const struct bench_series *s, unsigned each, unsigned number, char **svg,
-	struct err *e);
+int plots_distribution(
+	const struct bench_series *s, unsigned each, unsigned number, char **svg, struct err *e);
 /* One move: phases, the guest's work, residual, goodput, dirty rate. As plot_close(). */
 int plots_timeline(const struct bench_run *r, unsigned number, char **svg, struct err *e);
 

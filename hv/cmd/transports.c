@@ -30,3 +30,8 @@ const struct xport_ops *transport_find(const char *name, struct err *e)
 	err_set(e, -EINVAL, "there is no transport '%.32s' here; there is: %s", name, known);
 	return NULL;
 }
+
+const struct xport_ops *transport_at(size_t i)
+{
+	return i < TRANSPORTS ? transports[i] : NULL;
+}

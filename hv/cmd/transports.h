@@ -8,4 +8,7 @@
 /* The transport called @name; NULL, and an error that lists the known ones. */
 const struct xport_ops *transport_find(const char *name, struct err *e);
 
+/* The transports by number, for who wants all of them; NULL behind the last. */
+const struct xport_ops *transport_at(size_t i);
+
 #endif
