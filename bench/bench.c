@@ -24,6 +24,8 @@ static const struct bench_command {
 		"measure the transports alone" },
 	{ "tracker", "watari bench tracker", bench_tracker_main,
 		"measure what dirty tracking costs" },
+	{ "target", "watari bench target", bench_target_main,
+		"be the far end of downtime --target" },
 	{ "demo", "watari bench demo", bench_demo_main, "move a running guest and show it" },
 	{ "guest", "watari bench guest", bench_guest_main, "write the bench guest's kernel" },
 };

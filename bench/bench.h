@@ -24,6 +24,7 @@ int bench_main(int argc, char **argv, bench_transports at);
 int bench_downtime_main(int argc, char **argv, bench_transports at);
 int bench_transport_main(int argc, char **argv, bench_transports at);
 int bench_tracker_main(int argc, char **argv, bench_transports at);
+int bench_target_main(int argc, char **argv, bench_transports at);
 int bench_demo_main(int argc, char **argv, bench_transports at);
 int bench_guest_main(int argc, char **argv, bench_transports at);
 

@@ -12,14 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/guest/page.h"
+#include "bench/fill.h"
 #include "hv/base/clock.h"
 #include "hv/base/size.h"
 
-#define CAMPAIGN_REPORT_NS (20 * NSEC_PER_SEC) /* from the start to the guest's report */
-#define CAMPAIGN_POLL_MS   5
-#define CAMPAIGN_FILL_MIN  (30ull << 20)      /* bytes a second: slower is taken for a hang */
-#define CAMPAIGN_GUESS_NS  (8 * NSEC_PER_SEC) /* a turn, before the first one is over */
+#define CAMPAIGN_GUESS_NS (8 * NSEC_PER_SEC) /* a turn, before the first one is over */
 
 /* The one case that runs, and where. */
 struct stage {
@@ -45,49 +42,6 @@ static int campaign_kvm(struct err *e)
 }
 
 /* ---- starting a guest ---- */
-
-static int campaign_report(struct stage *s, struct observed *o, struct err *e)
-{
-	uint64_t end = clock_mono_ns() + CAMPAIGN_REPORT_NS;
-	int rc;
-
-	while ((rc = observe_header(o, e)) == -EAGAIN && clock_mono_ns() < end) {
-		rc = ends_wait(s->ends, -1, CAMPAIGN_POLL_MS, e);
-		if (rc < 0)
-			break;
-	}
-	if (rc == 0 && o->h.tsc_khz == 0)
-		rc = err_set(e, -ENOTSUP, "the guest cannot find out how fast its clock ticks");
-	return rc;
-}
-
-/* Until every vCPU has filled its share and works. */
-static int campaign_fill(
-	struct stage *s, struct observed *o, struct bench_series *out, struct err *e)
-{
-	uint64_t start = clock_mono_ns(), bytes, limit;
-	int rc;
-
-	rc = campaign_report(s, o, e);
-	if (rc < 0)
-		return rc;
-	out->fill_bytes = bytes = o->h.fill_pages * BENCH_PAGE_SIZE;
-	rc = observe_populate(o, e);
-	limit = start + CAMPAIGN_REPORT_NS + bytes / CAMPAIGN_FILL_MIN * NSEC_PER_SEC;
-	while (rc == 0 && !observe_all(o, BENCH_STATE_RUNNING)) {
-		if (clock_mono_ns() > limit)
-			return err_set(
-				e, -ETIMEDOUT, "the guest takes too long to fill its memory");
-		rc = ends_wait(s->ends, -1, CAMPAIGN_POLL_MS, e);
-	}
-	out->fill_ns = clock_mono_ns() - start;
-	if (rc == 0)
-		rc = observe_header(o, e); /* now with the number of vCPUs that work */
-	if (rc == 0 && o->h.cpus != o->h.cpus_wanted)
-		rc = err_set(e, -EIO, "only %u of the guest's %u vCPUs came up",
-			(unsigned)o->h.cpus, (unsigned)o->h.cpus_wanted);
-	return rc;
-}
 
 /* The guest of series @i runs when this returns. */
 static int campaign_up(struct stage *s, unsigned i, struct err *e)
@@ -115,7 +69,7 @@ static int campaign_up(struct stage *s, unsigned i, struct err *e)
 	rc = r->sys->boot(g, e);
 	if (rc < 0)
 		return err_wrap(e, "starting the guest");
-	rc = campaign_fill(s, &g->at, r, e);
+	rc = bench_fill(s->ends, &g->at, &r->fill_bytes, &r->fill_ns, e);
 	return rc < 0 ? err_wrap(e, "filling the guest") : 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "bench/bench.h"
 #include "bench/campaign.h"
+#include "bench/remote.h"
 #include "bench/report.h"
 
 /* The keys are of no interest: an option is known by its long name. */
@@ -46,8 +47,10 @@ static const struct argp_option options[] = {
 	{ "runs", KEY_FIRST + 20, "N", 0, "moves of each system in each case (default: 5)", 3 },
 	{ "warm-up", KEY_FIRST + 21, "N", 0, "moves before them that do not count (default: 1)",
 		3 },
-	{ "json", KEY_FIRST + 22, "FILE", 0, "write the results as JSON, - for stdout", 3 },
-	{ "html", KEY_FIRST + 23, "FILE", 0, "write a page with plots (needs gnuplot)", 3 },
+	{ "target", KEY_FIRST + 22, "ADDR:PORT", 0, "move to the watari bench target there instead",
+		3 },
+	{ "json", KEY_FIRST + 23, "FILE", 0, "write the results as JSON, - for stdout", 3 },
+	{ "html", KEY_FIRST + 24, "FILE", 0, "write a page with plots (needs gnuplot)", 3 },
 	{ 0 },
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]) - 1)
@@ -120,6 +123,13 @@ int bench_downtime_main(int argc, char **argv, bench_transports at)
 		return 1;
 	}
 	progress_init(&p, stderr);
+	if (d.plan.target) {
+		rc = remote_run(&d.plan, &p, &d.err);
+		if (rc < 0)
+			fprintf(stderr, "watari: bench: %s\n", d.err.msg);
+		bench_plan_fini(&d.plan);
+		return rc < 0 ? 1 : 0;
+	}
 	rc = campaign_run(&d.plan, &p, &k, &d.err);
 	if (rc < 0)
 		fprintf(stderr, "watari: bench: %s\n", d.err.msg);

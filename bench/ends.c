@@ -165,7 +165,7 @@ int ends_wait(struct bench_ends *x, int fd, int ms, struct err *e)
 	return 0;
 }
 
-/* The port in "listening on 127.0.0.1:PORT" once that line is whole in @n's output; 0 before. */
+/* The port in "listening on ADDR:PORT" once that line is whole in @n's output; 0 before. */
 static uint16_t ends_port(const struct bench_end *n)
 {
 	FILE *f = fopen(n->out, "re");
@@ -175,7 +175,8 @@ static uint16_t ends_port(const struct bench_end *n)
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f))
-		if (strchr(line, '\n') && sscanf(line, "listening on 127.0.0.1:%u", &found) == 1)
+		if (strchr(line, '\n') && strncmp(line, "listening on ", 13) == 0 &&
+			sscanf(strrchr(line, ':') + 1, "%u", &found) == 1)
 			port = found;
 	fclose(f);
 	return port <= UINT16_MAX ? (uint16_t)port : 0;
@@ -192,13 +193,18 @@ struct ends_child ends_self(const struct bench_end *n)
 	};
 }
 
-static int ends_listen_one(struct bench_ends *x, struct bench_end *n, struct err *e)
+int ends_listen_on(
+	struct bench_ends *x, struct bench_end *n, const char *host, bool trust, struct err *e)
 {
-	static const char *const args[] = { "watari", "receive", "--listen", "127.0.0.1:0", NULL };
+	char address[ENDS_PATH_MAX];
+	const char *const args[] = { "watari", "receive", "--listen", address,
+		trust ? "--trust-network" : NULL, NULL };
 	uint64_t end = clock_mono_ns() + ENDS_START_NS;
 	const struct ends_child child = ends_self(n);
-	int rc = ends_spawn(x, &child, args, &n->receiver, e);
+	int rc;
 
+	snprintf(address, sizeof(address), strchr(host, ':') ? "[%.200s]:0" : "%.200s:0", host);
+	rc = ends_spawn(x, &child, args, &n->receiver, e);
 	while (rc == 0 && (n->port = ends_port(n)) == 0) {
 		rc = ends_alive(&n->receiver, "watari receive", e);
 		if (rc == 0 && clock_mono_ns() > end)
@@ -211,9 +217,9 @@ static int ends_listen_one(struct bench_ends *x, struct bench_end *n, struct err
 
 int ends_listen(struct bench_ends *x, struct err *e)
 {
-	int rc = ends_listen_one(x, &x->end[0], e);
+	int rc = ends_listen_on(x, &x->end[0], "127.0.0.1", false, e);
 
-	return rc < 0 ? rc : ends_listen_one(x, &x->end[1], e);
+	return rc < 0 ? rc : ends_listen_on(x, &x->end[1], "127.0.0.1", false, e);
 }
 
 void ends_print_logs(const struct bench_ends *x, FILE *to)

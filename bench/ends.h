@@ -10,6 +10,7 @@
 #define WATARI_BENCH_ENDS_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -37,7 +38,10 @@ struct bench_ends {
 
 /* Makes the directories and takes over the signals. 0 or negative errno; then call ends_fini(). */
 int ends_init(struct bench_ends *x, struct err *e);
-/* Starts both receivers; returns once both listen. */
+/* Starts a receiver at end @n on @host, any port; @trust: it may be reached from elsewhere. */
+int ends_listen_on(
+	struct bench_ends *x, struct bench_end *n, const char *host, bool trust, struct err *e);
+/* Starts both receivers on this host; returns once both listen. */
 int ends_listen(struct bench_ends *x, struct err *e);
 
 /* A program to start as a child, found by PATH if its name has no slash. */

@@ -17,10 +17,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "bench/line.h"
 #include "hv/base/clock.h"
 
 #define LANE_TIMEOUT_NS (30 * NSEC_PER_SEC)
-#define LANE_LINE_MAX   256
 #define LANE_EVENTS     64
 #define LANE_TOKEN      "watari-bench-lan" /* XPORT_TOKEN_SIZE bytes */
 
@@ -33,33 +33,6 @@ static uint64_t lane_cpu(void)
 	getrusage(RUSAGE_SELF, &u);
 	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * NSEC_PER_SEC +
 	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * NSEC_PER_USEC;
-}
-
-static int lane_say(int fd, const char *line, struct err *e)
-{
-	size_t n = strlen(line);
-
-	return write(fd, line, n) == (ssize_t)n ? 0 : err_errno(e, "cannot reach the other end");
-}
-
-/* One line, without its end. */
-static int lane_hear(int fd, char *line, struct err *e)
-{
-	size_t n = 0;
-
-	while (n < LANE_LINE_MAX - 1) {
-		ssize_t k = read(fd, line + n, 1);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			return err_set(e, -ECONNRESET, "the other end went away");
-		if (line[n] == '\n')
-			break;
-		n++;
-	}
-	line[n] = '\0';
-	return 0;
 }
 
 const struct xport_ops *lane_find(lane_transports at, const char *name, struct err *e)
@@ -135,11 +108,11 @@ int lane_serve(int fd, const char *host, lane_transports at, struct err *e)
 	struct xport_addr addr = { .token = LANE_TOKEN };
 	const struct xport_ops *ops = NULL;
 	struct xport_listener *l = NULL;
-	char line[LANE_LINE_MAX], name[32];
+	char line[LINE_MAX_BYTES], name[32];
 	struct xport *x = NULL;
 	uint64_t cpu;
 	void *mem;
-	int rc = lane_hear(fd, line, e);
+	int rc = line_hear(fd, line, e);
 
 	if (rc == 0 && (sscanf(line, "ask %31s %u", name, &addr.streams) != 2 || addr.streams < 1 ||
 			       addr.streams > 16))
@@ -153,7 +126,7 @@ int lane_serve(int fd, const char *host, lane_transports at, struct err *e)
 		snprintf(line, sizeof(line), "error %.240s\n", e->msg);
 	else
 		snprintf(line, sizeof(line), "ready %u\n", addr.port);
-	if (lane_say(fd, line, rc < 0 ? NULL : e) < 0 || rc < 0)
+	if (line_say(fd, line, rc < 0 ? NULL : e) < 0 || rc < 0)
 		return rc < 0 ? rc : -EIO;
 	cpu = lane_cpu();
 	rc = ops->accept(l, LANE_TIMEOUT_NS, &x, e);
@@ -167,7 +140,7 @@ int lane_serve(int fd, const char *host, lane_transports at, struct err *e)
 	else
 		snprintf(line, sizeof(line), "error %.240s\n", e->msg);
 	munmap(mem, LANE_REGION);
-	return lane_say(fd, line, rc < 0 ? NULL : e) < 0 ? -EIO : rc;
+	return line_say(fd, line, rc < 0 ? NULL : e) < 0 ? -EIO : rc;
 }
 
 /* ---- the near end ---- */
@@ -251,7 +224,7 @@ int lane_drive(int fd, const char *host, const struct lane_ask *ask, lane_transp
 {
 	struct xport_addr addr = { .streams = ask->streams, .token = LANE_TOKEN };
 	const struct xport_ops *ops = lane_find(at, ask->transport, e);
-	char line[LANE_LINE_MAX];
+	char line[LINE_MAX_BYTES];
 	struct xport *x = NULL;
 	unsigned port = 0;
 	void *mem;
@@ -262,9 +235,9 @@ int lane_drive(int fd, const char *host, const struct lane_ask *ask, lane_transp
 		return e->code;
 	snprintf(addr.host, sizeof(addr.host), "%s", host);
 	snprintf(line, sizeof(line), "ask %.31s %u\n", ask->transport, ask->streams);
-	rc = lane_say(fd, line, e);
+	rc = line_say(fd, line, e);
 	if (rc == 0)
-		rc = lane_hear(fd, line, e);
+		rc = line_hear(fd, line, e);
 	if (rc == 0 && (sscanf(line, "ready %u", &port) != 1 || port == 0 || port > UINT16_MAX))
 		rc = err_set(e, -EPROTO, "the other end says: %.240s", line);
 	addr.port = (uint16_t)port;
@@ -275,7 +248,7 @@ int lane_drive(int fd, const char *host, const struct lane_ask *ask, lane_transp
 	if (rc == 0)
 		rc = lane_measure(ops, x, ask, out, e);
 	if (rc == 0)
-		rc = lane_hear(fd, line, e);
+		rc = line_hear(fd, line, e);
 	if (rc == 0 && sscanf(line, "done %" SCNu64, &out->cpu_far_ns) != 1)
 		rc = err_set(e, -EPROTO, "the other end says: %.240s", line);
 	ops->close(x);

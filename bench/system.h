@@ -63,7 +63,8 @@ struct bench_guest {
 	char name[32];
 	struct observed at, to; /* where it runs, where it has just moved to */
 	/* watari */
-	int end; /* that it runs at */
+	int end;            /* that it runs at */
+	const char *remote; /* HOST:PORT of a receiver elsewhere, to which it moves; or NULL */
 	pid_t run;
 	/* qemu */
 	struct bench_qemu_vm here, there;

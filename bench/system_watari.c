@@ -64,7 +64,8 @@ static int watari_prepare(struct bench_guest *g, struct err *e)
 /* Until the target's process answers: it is there before the first page is. */
 static void watari_look_for_target(struct bench_guest *g, struct trace *t)
 {
-	if (t->target_known || observe_attach(&g->to, watari_dir(g, !g->end), g->name, NULL) < 0)
+	if (t->target_known || g->remote ||
+		observe_attach(&g->to, watari_dir(g, !g->end), g->name, NULL) < 0)
 		return;
 	trace_target(t, &g->to, g->to.pid, true);
 }
@@ -104,10 +105,13 @@ static int watari_follow(struct bench_guest *g, struct ctl_client *k, struct tra
 static json_t *watari_request(const struct bench_guest *g)
 {
 	const struct bench_config *c = g->config;
-	char to[64];
+	char to[300];
 	json_t *j;
 
-	snprintf(to, sizeof(to), "127.0.0.1:%u", g->ends->end[!g->end].port);
+	if (g->remote)
+		snprintf(to, sizeof(to), "%s", g->remote);
+	else
+		snprintf(to, sizeof(to), "127.0.0.1:%u", g->ends->end[!g->end].port);
 	j = json_pack("{s:s,s:s,s:s,s:I,s:s,s:i}", "op", "migrate", "to", to, "transport",
 		g->variant, "downtime_limit_ns", (json_int_t)c->downtime_limit_ns, "on_stall",
 		c->freeze_on_stall ? "freeze" : "abort", "streams", (int)c->streams);
@@ -140,9 +144,9 @@ static int watari_move(struct bench_guest *g, struct trace *t, struct mig_result
 	if (rc == 0)
 		rc = ctl_result_read(json_object_get(answer, "result"), out, e);
 	if (rc == 0) {
-		g->end = !g->end;
+		g->end = g->remote ? g->end : !g->end;
 		*raw = json_incref(json_object_get(answer, "result"));
-		if (!t->target_known)
+		if (!t->target_known && !g->remote)
 			rc = observe_attach(&g->to, watari_dir(g, g->end), g->name, e);
 	}
 	json_decref(answer);

@@ -8,7 +8,6 @@
 #include <argp.h>
 #include <errno.h>
 #include <jansson.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "bench/bench.h"
 #include "bench/iperf.h"
 #include "bench/lane.h"
+#include "bench/line.h"
 #include "bench/machine.h"
 #include "hv/base/size.h"
 
@@ -69,39 +69,7 @@ static const struct argp transport_argp = {
 	       "--serve trusts whoever connects: use it on a network of your own.",
 };
 
-/* ---- sockets ---- */
-
-/* "HOST:PORT" as a socket, connected or, with @host (of XPORT_HOST_MAX) still to fill, listening.
- */
-static int transport_socket(const char *text, bool listening, char *host, struct err *e)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai = NULL;
-	const char *colon = strrchr(text, ':');
-	int fd = -1, one = 1, rc;
-
-	if (!colon || colon == text || (size_t)(colon - text) >= XPORT_HOST_MAX)
-		return err_set(e, -EINVAL, "'%s' is not ADDR:PORT", text);
-	snprintf(host, XPORT_HOST_MAX, "%.*s", (int)(colon - text), text);
-	if (host[0] == '[' && host[strlen(host) - 1] == ']') {
-		host[strlen(host) - 1] = '\0';
-		memmove(host, host + 1, strlen(host));
-	}
-	rc = getaddrinfo(host, colon + 1, &hints, &ai);
-	if (rc)
-		return err_set(e, -EINVAL, "'%s': %s", text, gai_strerror(rc));
-	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && listening)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (fd < 0 || (listening ? bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 4) < 0
-				 : connect(fd, ai->ai_addr, ai->ai_addrlen) < 0)) {
-		rc = err_errno(e, listening ? "cannot listen on %s" : "cannot connect to %s", text);
-		if (fd >= 0)
-			close(fd);
-		fd = rc;
-	}
-	freeaddrinfo(ai);
-	return fd;
-}
+/* ---- the far end ---- */
 
 static _Noreturn void transport_far(int fd, const char *host, lane_transports at)
 {
@@ -116,7 +84,7 @@ static _Noreturn void transport_far(int fd, const char *host, lane_transports at
 static int transport_serve(const struct transport_args *a, struct err *e)
 {
 	char host[XPORT_HOST_MAX];
-	int fd = transport_socket(a->serve, true, host, e);
+	int fd = line_socket(a->serve, true, host, e);
 
 	if (fd < 0)
 		return fd;
@@ -144,7 +112,7 @@ static int transport_one(const struct transport_args *a, const struct lane_ask *
 	pid_t far = 0;
 
 	if (a->to) {
-		fd[0] = transport_socket(a->to, false, host, e);
+		fd[0] = line_socket(a->to, false, host, e);
 		if (fd[0] < 0)
 			return fd[0];
 	} else {
