@@ -6,7 +6,6 @@
  */
 #include "bench/report.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "bench/figure.h"
@@ -73,20 +72,15 @@ static void report_summary(const struct bench_series *s, FILE *out)
 		STATS_P90_MIN, STATS_P99_MIN);
 }
 
-/* "2.31 ms / 3.10 ms" */
+/* Median and maximum of a time, in ms. */
 static void report_pair(const struct bench_series *s, const char *key, FILE *out)
 {
-	const struct figure *f = figure_find(key);
-	char median[48], max[48], both[100];
 	struct stats st;
 
-	if (!f || !figure_stats(s, f, &st)) {
-		fprintf(out, " %21s", "-");
-		return;
-	}
-	snprintf(both, sizeof(both), "%s / %s", figure_format(f, st.median, median, sizeof(median)),
-		figure_format(f, st.max, max, sizeof(max)));
-	fprintf(out, " %21s", both);
+	if (figure_stats(s, figure_find(key), &st))
+		fprintf(out, " %8.2f %8.2f", st.median / 1e3, st.max / 1e3);
+	else
+		fprintf(out, " %8s %8s", "-", "-");
 }
 
 static void report_one(const struct bench_series *s, const char *key, int width, FILE *out)
@@ -106,18 +100,19 @@ static void report_ratio(const struct bench_series *ours, const struct bench_ser
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		double a = figure_median(ours, keys[i]), b = figure_median(s, keys[i]);
 
-		snprintf(text, sizeof(text), a > 0 && b > 0 ? "%.2f" : "-", a > 0 ? b / a : 0);
-		fprintf(out, " %7s", text);
+		snprintf(text, sizeof(text), a > 0 && b > 0 ? "%.1f" : "-", a > 0 ? b / a : 0);
+		fprintf(out, " %6s", text);
 	}
 }
 
 /* The systems of a case, @s of @n, side by side. */
 static void report_compare(const struct bench_series *s, unsigned n, FILE *out)
 {
-	fprintf(out, "%-16s %5s %21s %21s %21s %9s %11s %9s %7s %7s\n", "", "moves", "away, guest",
-		"away, observer", "longest pause", "total", "goodput", "CPU", "away", "total");
-	fprintf(out, "%-16s %5s %21s %21s %21s %9s %11s %9s %7s %7s\n", "", "", "median / max",
-		"median / max", "median / max", "median", "median", "both ends", "ratio", "ratio");
+	fprintf(out, "%-16s %5s %17s %17s %17s %9s %11s %9s %13s\n", "", "", "away, guest (ms)",
+		"observer (ms)", "longest (ms)", "total", "goodput", "CPU", "--- ratio ---");
+	fprintf(out, "%-16s %5s %8s %8s %8s %8s %8s %8s %9s %11s %9s %6s %6s\n", "", "moves",
+		"median", "max", "median", "max", "median", "max", "median", "median", "both ends",
+		"away", "total");
 	for (unsigned i = 0; i < n; i++) {
 		char cpu[32] = "-";
 
