@@ -15,11 +15,17 @@
 static const struct bench_command {
 	const char *name;
 	char *title; /* argv[0] of the subcommand, for its usage lines */
-	int (*main)(int argc, char **argv);
+	int (*main)(int argc, char **argv, bench_transports at);
 	const char *does;
 } commands[] = {
 	{ "downtime", "watari bench downtime", bench_downtime_main,
 		"measure the blackout of moves on this machine" },
+	{ "transport", "watari bench transport", bench_transport_main,
+		"measure the transports alone" },
+	{ "tracker", "watari bench tracker", bench_tracker_main,
+		"measure what dirty tracking costs" },
+	{ "target", "watari bench target", bench_target_main,
+		"be the far end of downtime --target" },
 	{ "demo", "watari bench demo", bench_demo_main, "move a running guest and show it" },
 	{ "guest", "watari bench guest", bench_guest_main, "write the bench guest's kernel" },
 };
@@ -39,7 +45,7 @@ static void bench_version(FILE *to, struct argp_state *state)
 	fprintf(to, "watari %s\n", rdv_software());
 }
 
-int bench_main(int argc, char **argv)
+int bench_main(int argc, char **argv, bench_transports at)
 {
 	argp_err_exit_status = 2;
 	argp_program_version_hook = bench_version;
@@ -55,9 +61,10 @@ int bench_main(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name) != 0)
 			continue;
 		argv[1] = commands[i].title;
-		return commands[i].main(argc - 1, argv + 1);
+		return commands[i].main(argc - 1, argv + 1, at);
 	}
-	fprintf(stderr, "watari: there is no bench '%s': try downtime, demo or guest\n", argv[1]);
+	fprintf(stderr, "watari: there is no bench '%s': watari bench --help lists them\n",
+		argv[1]);
 	return 2;
 }
 
@@ -88,11 +95,12 @@ static const struct argp guest_argp = {
 	.doc = "Writes the bench guest, a PVH ELF, for `watari run --kernel` or another hypervisor.",
 };
 
-int bench_guest_main(int argc, char **argv)
+int bench_guest_main(int argc, char **argv, bench_transports at)
 {
 	const char *path = NULL;
 	struct err e = { 0 };
 
+	(void)at;
 	if (argp_parse(&guest_argp, argc, argv, 0, NULL, &path) != 0)
 		return 2;
 	if (ends_write_guest(path, &e) < 0) {

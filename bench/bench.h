@@ -7,12 +7,25 @@
 #ifndef WATARI_BENCH_BENCH_H
 #define WATARI_BENCH_BENCH_H
 
-/* Runs `watari bench ARGV[1] ...`; ARGV[0] is "watari bench". Returns the exit status: 0, 1, 2. */
-int bench_main(int argc, char **argv);
+#include <stddef.h>
+
+struct xport_ops;
+
+/* The transports of this binary by number; NULL behind the last. */
+typedef const struct xport_ops *(*bench_transports)(size_t i);
+
+/*
+ * Runs `watari bench ARGV[1] ...`; ARGV[0] is "watari bench". @at is the one list of transports.
+ * Returns the exit status: 0, 1, 2.
+ */
+int bench_main(int argc, char **argv, bench_transports at);
 
 /* The subcommands, same convention, with their own name in ARGV[0]. */
-int bench_downtime_main(int argc, char **argv);
-int bench_demo_main(int argc, char **argv);
-int bench_guest_main(int argc, char **argv);
+int bench_downtime_main(int argc, char **argv, bench_transports at);
+int bench_transport_main(int argc, char **argv, bench_transports at);
+int bench_tracker_main(int argc, char **argv, bench_transports at);
+int bench_target_main(int argc, char **argv, bench_transports at);
+int bench_demo_main(int argc, char **argv, bench_transports at);
+int bench_guest_main(int argc, char **argv, bench_transports at);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the stages of a measurement (see campaign.h). Must never return before both ends are gone.
+ * Owns the order of a measurement (see campaign.h). Must never return before every process it has
+ * started is gone, and never let one system's failure end the others' turns.
  * Next in the flow: bench/move.c for each move, bench/report.c for the end.
  */
 #include "bench/campaign.h"
@@ -8,15 +9,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "bench/guest/page.h"
+#include "bench/fill.h"
 #include "hv/base/clock.h"
 #include "hv/base/size.h"
 
-#define CAMPAIGN_REPORT_NS (20 * NSEC_PER_SEC) /* from the start to the guest's report */
-#define CAMPAIGN_POLL_MS   5
-#define CAMPAIGN_FILL_MIN  (30ull << 20) /* bytes a second: slower is taken for a hang */
+#define CAMPAIGN_GUESS_NS (8 * NSEC_PER_SEC) /* a turn, before the first one is over */
+
+/* The one case that runs, and where. */
+struct stage {
+	struct campaign *k;
+	struct bench_ends *ends;
+	struct progress *p;
+	struct bench_series *series; /* of the case, n of them */
+	unsigned n;
+	struct bench_guest guest[2 * PLAN_SYSTEMS_MAX];
+	bool up[2 * PLAN_SYSTEMS_MAX]; /* its guest is started and filled */
+	bool keep;                     /* all guests fit beside each other */
+	unsigned serial;
+};
 
 static int campaign_kvm(struct err *e)
 {
@@ -28,153 +41,290 @@ static int campaign_kvm(struct err *e)
 	return 0;
 }
 
-static int campaign_report(struct bench_ends *x, struct observed *o, struct err *e)
-{
-	uint64_t end = clock_mono_ns() + CAMPAIGN_REPORT_NS;
-	int rc;
+/* ---- starting a guest ---- */
 
-	while ((rc = observe_header(o, e)) == -EAGAIN && clock_mono_ns() < end) {
-		rc = ends_wait(x, -1, CAMPAIGN_POLL_MS, e);
-		if (rc < 0)
-			break;
-	}
-	if (rc == 0 && o->h.tsc_khz == 0)
-		rc = err_set(e, -ENOTSUP, "the guest cannot find out how fast its clock ticks");
-	return rc;
-}
-
-/* Until every vCPU has filled its share and works. */
-static int campaign_fill(struct bench_ends *x, struct observed *o, struct progress *p,
-	struct campaign *k, struct err *e)
+/* The guest of series @i runs when this returns. */
+static int campaign_up(struct stage *s, unsigned i, struct err *e)
 {
-	uint64_t start = clock_mono_ns(), bytes, limit;
+	struct bench_series *r = &s->series[i];
+	struct bench_guest *g = &s->guest[i];
 	char size[32];
 	int rc;
 
-	rc = campaign_report(x, o, e);
+	if (s->up[i])
+		return r->sys->hold(g, false, e);
+	*g = (struct bench_guest){ .sys = r->sys,
+		.variant = r->variant,
+		.config = r->config,
+		.plan = s->k->plan,
+		.ends = s->ends,
+		.at = OBSERVED_NONE,
+		.to = OBSERVED_NONE,
+		.here.mem = -1,
+		.there.mem = -1 };
+	snprintf(g->name, sizeof(g->name), "bench-%u", s->serial++);
+	progress_step(s->p, "%s: a guest of %s starts", r->label,
+		size_format(r->config->memory, size, sizeof(size)));
+	s->up[i] = true; /* whatever comes, it has to be ended */
+	rc = r->sys->boot(g, e);
 	if (rc < 0)
-		return rc;
-	k->fill_bytes = bytes = o->h.fill_pages * BENCH_PAGE_SIZE;
-	progress_step(p, "the guest fills %s", size_format(bytes, size, sizeof(size)));
-	rc = observe_populate(o, e);
-	limit = start + CAMPAIGN_REPORT_NS + bytes / CAMPAIGN_FILL_MIN * NSEC_PER_SEC;
-	while (rc == 0 && !observe_all(o, BENCH_STATE_RUNNING)) {
-		if (clock_mono_ns() > limit)
-			return err_set(
-				e, -ETIMEDOUT, "the guest takes too long to fill its memory");
-		rc = ends_wait(x, -1, CAMPAIGN_POLL_MS, e);
+		return err_wrap(e, "starting the guest");
+	rc = bench_fill(s->ends, &g->at, &r->fill_bytes, &r->fill_ns, e);
+	return rc < 0 ? err_wrap(e, "filling the guest") : 0;
+}
+
+static void campaign_down(struct stage *s, unsigned i)
+{
+	if (s->up[i])
+		s->series[i].sys->end(&s->guest[i]);
+	s->up[i] = false;
+}
+
+/* ---- a turn ---- */
+
+/* What is left to do, from what turns have taken so far. */
+static uint64_t campaign_eta(const struct campaign *k)
+{
+	unsigned each = k->plan->runs + k->plan->warm_ups;
+	uint64_t eta = 0, guess = 0, known = 0;
+
+	for (unsigned i = 0; i < k->nseries; i++) {
+		guess += k->series[i].turn_ns;
+		known += k->series[i].turn_ns != 0;
 	}
-	k->fill_ns = clock_mono_ns() - start;
+	guess = known ? guess / known : CAMPAIGN_GUESS_NS;
+	for (unsigned i = 0; i < k->nseries; i++) {
+		const struct bench_series *s = &k->series[i];
+
+		if (s->refused[0])
+			continue;
+		eta += (each - s->warmed - s->done) * (s->turn_ns ? s->turn_ns : guess);
+	}
+	return eta;
+}
+
+static void campaign_damage(struct progress *p, const struct verify_result *v)
+{
+	if (v->pages_differ)
+		progress_line(p, "  %llu pages differ from the source, the first at 0x%llx",
+			(unsigned long long)v->pages_differ, (unsigned long long)v->first_differ);
+	if (v->stamps_bad)
+		progress_line(p, "  %llu pages of the working set are bad, the first is page %llu",
+			(unsigned long long)v->stamps_bad, (unsigned long long)v->first_bad);
+	if (v->stamp_errors)
+		progress_line(p, "  the guest itself found %llu bad stamps",
+			(unsigned long long)v->stamp_errors);
+}
+
+static void campaign_say(
+	struct stage *s, const struct bench_series *b, const char *which, const struct bench_run *r)
+{
+	char pause[32], freeze[32], seen[32], vmm[32], total[32], eta[32];
+
+	if (r->failed) {
+		progress_line(s->p, "%s, %s: did not move: %s", b->label, which, r->why);
+		return;
+	}
+	progress_line(s->p,
+		"%s, %s: away for %s (observer: %s; VMM: %s; longest pause %s); %s in all, %s; ETA %s",
+		b->label, which, duration_format(bench_run_freeze_ns(r), freeze, sizeof(freeze)),
+		duration_format(r->seen.moved_ns, seen, sizeof(seen)),
+		duration_format(r->vmm.blackout.total_ns, vmm, sizeof(vmm)),
+		duration_format(bench_run_blackout_ns(r), pause, sizeof(pause)),
+		duration_format(r->vmm.total_ns, total, sizeof(total)),
+		!r->verify_done             ? "not verified"
+		: verify_passed(&r->verify) ? "verified"
+					    : "NOT VERIFIED",
+		duration_format(campaign_eta(s->k), eta, sizeof(eta)));
+	campaign_damage(s->p, &r->verify);
+}
+
+/* A move of series @i. An error is the whole campaign's; a system's own is noted in the series. */
+static int campaign_turn(struct stage *s, unsigned i, struct err *e)
+{
+	struct bench_series *r = &s->series[i];
+	const struct bench_plan *plan = s->k->plan;
+	bool warm = r->warmed < plan->warm_ups;
+	bool peer = r->sys != &bench_watari;
+	struct bench_how how = { .quiet_ns = r->last_ns,
+		.still = plan->still,
+		/* The peer's guest verifies itself; comparing as well takes longer than moving. */
+		.verify = !peer || plan->verify_peer || warm || r->done + 1 == plan->runs };
+	struct bench_run run = { 0 };
+	struct err why = { 0 };
+	uint64_t start = clock_mono_ns();
+	char which[32];
+	int rc = campaign_up(s, i, &why);
+
+	snprintf(which, sizeof(which), warm ? "warm-up" : "move %u/%u", r->done + 1, plan->runs);
+	progress_step(s->p, "%s, %s", r->label, which);
 	if (rc == 0)
-		rc = observe_header(o, e); /* now with the number of vCPUs that work */
-	if (rc == 0 && o->h.cpus != o->h.cpus_wanted)
-		rc = err_set(e, -EIO, "only %u of the guest's %u vCPUs came up",
-			(unsigned)o->h.cpus, (unsigned)o->h.cpus_wanted);
+		rc = bench_move(&s->guest[i], &how, s->p, &run, &why);
+	if (rc == -ECANCELED) {
+		*e = why;
+		return rc;
+	}
+	if (rc < 0) {
+		progress_line(s->p, "%s: %s; no more moves of it in this case", r->label, why.msg);
+		snprintf(r->refused, sizeof(r->refused), "%.250s", why.msg);
+		if (r->sys == &bench_watari)
+			ends_print_logs(s->ends, s->p->out);
+		campaign_down(s, i);
+		return 0;
+	}
+	r->last_ns = run.failed ? r->last_ns : run.window_ns;
+	r->turn_ns = clock_mono_ns() - start;
+	r->verify_failed |= run.verify_done && !verify_passed(&run.verify);
+	campaign_say(s, r, which, &run);
+	if (warm) {
+		r->warmed++;
+		bench_run_free(&run);
+	} else {
+		r->failed += run.failed;
+		r->run[r->done++] = run;
+	}
+	if (!s->keep)
+		campaign_down(s, i);
+	return 0;
+}
+
+/* ---- a case ---- */
+
+static int campaign_case(struct stage *s, unsigned number, struct err *e)
+{
+	const struct bench_plan *plan = s->k->plan;
+	const struct bench_config *c = &plan->cases[number];
+	char title[256];
+	int rc = 0;
+
+	progress_line(s->p, "case %u/%u: %s", number + 1, plan->ncases,
+		bench_config_title(c, title, sizeof(title)));
+	s->keep = bench_plan_fit(c, s->n) >= s->n;
+	if (!s->keep)
+		progress_line(s->p,
+			"  memory is short: every move has a guest started for it, which takes longer");
+	memset(s->up, 0, sizeof(s->up));
+	for (unsigned turn = 0; turn < plan->runs + plan->warm_ups && rc == 0; turn++)
+		for (unsigned i = 0; i < s->n && rc == 0; i++) {
+			unsigned which = (turn + i) % s->n;
+
+			if (!s->series[which].refused[0])
+				rc = campaign_turn(s, which, e);
+		}
+	for (unsigned i = 0; i < s->n; i++)
+		campaign_down(s, i);
 	return rc;
 }
 
-static void campaign_say(struct progress *p, const struct campaign *k)
+/* The list of series: for each case every transport, then every mode of the peer. */
+static int campaign_plan(struct campaign *k, struct err *e)
 {
-	const struct bench_run *r = &k->run[k->done - 1];
-	char guest[32], freeze[32], vmm[32], total[32], sent[32];
+	const struct bench_plan *p = k->plan;
+	unsigned each = p->transports + (p->peer && !k->no_peer[0] ? p->modes : 0);
 
-	progress_line(p,
-		"move %u/%u: longest pause %s, at the freeze %s (VMM: %s); %s in all, %u rounds, %s sent, %s",
-		k->done, k->config.runs,
-		duration_format(bench_run_blackout_ns(r), guest, sizeof(guest)),
-		duration_format(bench_run_freeze_ns(r), freeze, sizeof(freeze)),
-		duration_format(r->vmm.blackout.total_ns, vmm, sizeof(vmm)),
-		duration_format(r->vmm.total_ns, total, sizeof(total)), r->vmm.rounds,
-		size_format(r->vmm.sent_bytes, sent, sizeof(sent)),
-		verify_passed(&r->verify) ? "verified" : "NOT VERIFIED");
-	if (r->lost_ns > BENCH_CLOCK_NOISE_NS)
-		progress_line(p, "  the guest's clock fell behind by %s; counted as blackout",
-			duration_format(r->lost_ns, guest, sizeof(guest)));
-	if (r->verify.pages_differ)
-		progress_line(p, "  %llu pages differ from the source, the first at 0x%llx",
-			(unsigned long long)r->verify.pages_differ,
-			(unsigned long long)r->verify.first_differ);
-	if (r->verify.stamps_bad)
-		progress_line(p, "  %llu pages of the working set are bad, the first is page %llu",
-			(unsigned long long)r->verify.stamps_bad,
-			(unsigned long long)r->verify.first_bad);
-	if (r->verify.stamp_errors)
-		progress_line(p, "  the guest itself found %llu bad stamps",
-			(unsigned long long)r->verify.stamp_errors);
-}
+	k->series = calloc((size_t)each * p->ncases, sizeof(*k->series));
+	if (!k->series)
+		return err_set(e, -ENOMEM, "no memory for %u series", each * p->ncases);
+	k->nseries = each * p->ncases;
+	for (unsigned i = 0; i < k->nseries; i++) {
+		struct bench_series *s = &k->series[i];
+		unsigned n = i % each;
 
-static int campaign_moves(struct bench_ends *x, struct observed *o, struct progress *p,
-	struct campaign *k, struct err *e)
-{
-	for (int from = 0; k->done < k->config.runs; from = !from) {
-		int rc;
-
-		progress_step(p, "move %u/%u", k->done + 1, k->config.runs);
-		rc = bench_move(x, &k->config, from, o, p, &k->run[k->done], e);
-		if (rc < 0)
-			return err_wrap(e, "move %u of %u", k->done + 1, k->config.runs);
-		k->done++;
-		campaign_say(p, k);
+		s->config = &p->cases[i / each];
+		s->sys = n < p->transports ? &bench_watari : &bench_qemu;
+		s->variant = n < p->transports ? p->transport[n] : p->mode[n - p->transports];
+		snprintf(s->label, sizeof(s->label), "%s %.30s", s->sys->name, s->variant);
+		s->run = calloc(p->runs, sizeof(*s->run));
+		if (!s->run)
+			return err_set(e, -ENOMEM, "no memory for %u runs", p->runs);
 	}
 	return 0;
 }
 
-static int campaign_stages(struct bench_ends *x, struct observed *o, struct progress *p,
-	struct campaign *k, struct err *e)
+static int campaign_stages(struct stage *s, struct bench_plan *plan, struct err *e)
 {
-	const struct bench_config *c = &k->config;
-	int rc;
+	struct campaign *k = s->k;
+	struct err why = { 0 };
+	int rc = ends_listen(s->ends, e);
 
-	progress_step(p, "starting two ends and a guest");
-	rc = ends_listen(x, e);
 	if (rc < 0)
 		return err_wrap(e, "starting the receivers");
-	rc = ends_boot(x, c, e);
-	if (rc == 0)
-		rc = observe_attach(o, x->end[0].dir, ENDS_NAME, e);
-	if (rc < 0)
-		return err_wrap(e, "starting the guest");
-	rc = campaign_fill(x, o, p, k, e);
-	if (rc < 0)
-		return err_wrap(e, "filling the guest");
-	return campaign_moves(x, o, p, k, e);
+	if (plan->peer && bench_peer_find(s->ends, plan, &why) < 0) {
+		if (why.code == -ECANCELED)
+			return err_set(e, why.code, "%s", why.msg);
+		snprintf(k->no_peer, sizeof(k->no_peer), "%.250s", why.msg);
+		progress_line(s->p, "no peer: %s", k->no_peer);
+	} else if (plan->peer) {
+		progress_line(s->p, "peer: %s, -cpu %s", plan->peer_version, plan->peer_cpu);
+	}
+	rc = campaign_plan(k, e);
+	for (unsigned i = 0; i < plan->ncases && rc == 0; i++) {
+		s->n = k->nseries / plan->ncases;
+		s->series = &k->series[i * s->n];
+		rc = campaign_case(s, i, e);
+	}
+	return rc;
 }
 
-int campaign_run(
-	const struct bench_config *c, struct progress *p, struct campaign *out, struct err *e)
+int campaign_run(struct bench_plan *plan, struct progress *p, struct campaign *out, struct err *e)
 {
-	struct observed o = OBSERVED_NONE;
 	struct bench_ends x;
+	struct stage s = { .k = out, .ends = &x, .p = p };
+	uint64_t start = clock_mono_ns();
 	int rc;
 
-	*out = (struct campaign){ .config = *c };
+	*out = (struct campaign){ .plan = plan };
 	rc = campaign_kvm(e);
 	if (rc < 0)
 		return rc;
-	out->run = calloc(c->runs, sizeof(*out->run));
-	if (!out->run)
-		return err_set(e, -ENOMEM, "no memory for %u runs", c->runs);
+	machine_look(&out->machine);
+	if (out->machine.others > 0.2)
+		progress_line(p,
+			"others keep %.1f of %u processors busy (load %.1f): expect longer pauses",
+			out->machine.others, out->machine.cpus, out->machine.load1);
 	rc = ends_init(&x, e);
 	if (rc == 0)
-		rc = campaign_stages(&x, &o, p, out, e);
+		rc = campaign_stages(&s, plan, e);
 	progress_end(p);
+	out->interrupted = rc == -ECANCELED;
 	if (rc < 0 && rc != -ECANCELED)
 		ends_print_logs(&x, stderr);
-	observe_detach(&o);
+	for (unsigned i = 0; i < s.n; i++)
+		campaign_down(&s, i);
 	ends_fini(&x);
+	out->took_ns = clock_mono_ns() - start;
 	return rc;
 }
 
 void campaign_free(struct campaign *k)
 {
-	free(k->run);
-	k->run = NULL;
+	for (unsigned i = 0; i < k->nseries; i++) {
+		for (unsigned r = 0; r < k->series[i].done; r++)
+			bench_run_free(&k->series[i].run[r]);
+		free(k->series[i].run);
+	}
+	free(k->series);
+	k->series = NULL;
+	k->nseries = 0;
+}
+
+unsigned bench_series_moved(const struct bench_series *s)
+{
+	return s->done - s->failed;
 }
 
 bool campaign_passed(const struct campaign *k)
 {
-	for (unsigned i = 0; i < k->done; i++)
-		if (!verify_passed(&k->run[i].verify))
+	for (unsigned i = 0; i < k->nseries; i++) {
+		const struct bench_series *s = &k->series[i];
+
+		if (s->sys != &bench_watari)
+			continue;
+		if (s->verify_failed || s->refused[0] || s->failed || s->done < k->plan->runs)
 			return false;
-	return k->done == k->config.runs;
+		for (unsigned r = 0; r < s->done; r++)
+			if (!bench_run_verified(&s->run[r]))
+				return false;
+	}
+	return true;
 }

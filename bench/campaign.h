@@ -1,32 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A whole measurement: both ends, the guest, its fill, the moves back and forth, the end of it all.
+ * A whole measurement: for every case of a plan, each system's guest is started, then the systems
+ * take turns, a move each, in an order that rotates. Whoever's turn it is not stands still.
  * Next in the flow: report.h.
  */
 #ifndef WATARI_BENCH_CAMPAIGN_H
 #define WATARI_BENCH_CAMPAIGN_H
 
-#include "bench/config.h"
+#include "bench/machine.h"
 #include "bench/move.h"
+#include "bench/plan.h"
 #include "bench/progress.h"
 
-struct campaign {
-	struct bench_config config;
-	unsigned done;         /* moves completed */
-	struct bench_run *run; /* of config.runs */
-	uint64_t fill_ns;      /* how long the guest took to fill its memory */
+/* The moves of one system in one case. */
+struct bench_series {
+	const struct bench_config *config;
+	const struct bench_system *sys;
+	const char *variant;   /* transport or mode */
+	char label[48];        /* "watari tcp" */
+	unsigned warmed;       /* warm-up moves done */
+	unsigned done;         /* counted moves tried */
+	unsigned failed;       /* of these, the guest did not move */
+	struct bench_run *run; /* of plan->runs */
+	char refused[256];     /* why no more moves were tried; "" */
+	uint64_t fill_ns;      /* how long its guest took to fill its memory, the last time */
 	uint64_t fill_bytes;
+	uint64_t last_ns;   /* how long its last move took */
+	uint64_t turn_ns;   /* and a whole turn */
+	bool verify_failed; /* in a warm-up, too */
+};
+
+struct campaign {
+	const struct bench_plan *plan;
+	struct machine machine;      /* at the start; load and CPU at the end as well */
+	struct bench_series *series; /* nseries of them, those of a case together, in case order */
+	unsigned nseries;
+	uint64_t took_ns;
+	bool interrupted;
+	char no_peer[256]; /* why there is no peer although one was asked for; "" */
 };
 
 /*
- * 0 if every move completed; verified or not is in the runs. Otherwise negative errno, the step in
- * the message, and what the children said on stderr; the runs done so far are in @out. Free @out
- * with campaign_free() in any case.
+ * 0 when it came to its end, whatever the moves did; negative errno with the step in the message
+ * otherwise, -ECANCELED after a signal. What was done until then is in @out. campaign_free() in any
+ * case. May set the peer's version and CPU in @plan.
  */
-int campaign_run(
-	const struct bench_config *c, struct progress *p, struct campaign *out, struct err *e);
+int campaign_run(struct bench_plan *plan, struct progress *p, struct campaign *out, struct err *e);
 void campaign_free(struct campaign *k);
-/* True if every run asked for is done and verified. */
+
+/* True if every counted move of watari's is done and verified, and no memory was damaged. */
 bool campaign_passed(const struct campaign *k);
+/* Counted moves in which the guest moved. */
+unsigned bench_series_moved(const struct bench_series *s);
 
 #endif

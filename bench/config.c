@@ -43,14 +43,13 @@ const char *bench_content_name(enum bench_content c)
 void bench_config_default(struct bench_config *c)
 {
 	*c = (struct bench_config){
-		.transport = "tcp",
 		.memory = 1ull << 30,
 		.workset = 8ull << 20,
 		.fill = BENCH_FILL_ALL,
 		.rate = 200000,
 		.downtime_limit_ns = 10 * NSEC_PER_MSEC,
 		.vcpus = 1,
-		.runs = 5,
+		.streams = 1,
 	};
 }
 
@@ -97,6 +96,15 @@ static int config_limit(struct bench_config *c, const char *value, struct err *e
 	return 0;
 }
 
+static int config_test_stall(struct bench_config *c, const char *value, struct err *e)
+{
+	if (duration_parse(value, &c->test_stall_ns, e) < 0)
+		return err_wrap(e, "--test-stall");
+	if (c->test_stall_ns > NSEC_PER_SEC)
+		return err_set(e, -EINVAL, "--test-stall '%s' is more than 1s", value);
+	return 0;
+}
+
 int bench_config_set(struct bench_config *c, const char *name, const char *value, struct err *e)
 {
 	unsigned word = 0;
@@ -118,11 +126,19 @@ int bench_config_set(struct bench_config *c, const char *name, const char *value
 		c->vcpus = (unsigned)v;
 		return rc;
 	}
-	if (strcmp(name, "runs") == 0) {
-		rc = number_parse(value, "--runs", 1, BENCH_RUNS_MAX, &v, e);
-		c->runs = (unsigned)v;
+	if (strcmp(name, "streams") == 0) {
+		rc = number_parse(value, "--streams", 1, 16, &v, e);
+		c->streams = (unsigned)v;
 		return rc;
 	}
+	if (strcmp(name, "on-stall") == 0) {
+		if (mig_on_stall_parse(value, &c->on_stall, NULL))
+			return err_set(e, -EINVAL,
+				"--on-stall '%s' is not one of throttle, freeze, abort", value);
+		return 0;
+	}
+	if (strcmp(name, "test-stall") == 0)
+		return config_test_stall(c, value, e);
 	if (strcmp(name, "pattern") == 0) {
 		rc = config_word("--pattern", value, patterns, 3, &word, e);
 		c->pattern = (enum bench_pattern)word;
@@ -132,14 +148,6 @@ int bench_config_set(struct bench_config *c, const char *name, const char *value
 		rc = config_word("--content", value, contents, 3, &word, e);
 		c->content = (enum bench_content)word;
 		return rc;
-	}
-	if (strcmp(name, "transport") == 0) {
-		c->transport = value;
-		return 0;
-	}
-	if (strcmp(name, "json") == 0) {
-		c->json = value;
-		return 0;
 	}
 	return err_set(e, -EINVAL, "there is no option --%s", name);
 }
@@ -174,5 +182,33 @@ const char *bench_config_append(const struct bench_config *c, char *buf, size_t 
 	snprintf(buf, n,
 		"workset=%" PRIu64 " rate=%" PRIu64 " pattern=%s content=%s fill=%s cpus=%u",
 		c->workset, c->rate, patterns[c->pattern], contents[c->content], fill, c->vcpus);
+	return buf;
+}
+
+const char *bench_config_title(const struct bench_config *c, char *buf, size_t n)
+{
+	char memory[32], workset[32], limit[32], rate[48] = "flat out", rest[160] = "";
+	size_t k = 0;
+
+	if (c->rate)
+		snprintf(rate, sizeof(rate), "at %" PRIu64 " pages/s", c->rate);
+	if (c->pattern != BENCH_UNIFORM || c->content != BENCH_RANDOM)
+		k += (size_t)snprintf(rest + k, sizeof(rest) - k, ", %s, %s", patterns[c->pattern],
+			contents[c->content]);
+	if (c->fill != BENCH_FILL_ALL)
+		k += (size_t)snprintf(
+			rest + k, sizeof(rest) - k, ", %" PRIu64 " MiB filled", c->fill >> 20);
+	if (c->streams != 1)
+		k += (size_t)snprintf(rest + k, sizeof(rest) - k, ", %u streams", c->streams);
+	if (c->on_stall != MIG_ON_STALL_THROTTLE)
+		k += (size_t)snprintf(rest + k, sizeof(rest) - k, ", %s on stall",
+			mig_on_stall_name(c->on_stall));
+	if (c->test_stall_ns)
+		snprintf(rest + k, sizeof(rest) - k, ", TEST STALL of %" PRIu64 " us",
+			(uint64_t)(c->test_stall_ns / NSEC_PER_USEC));
+	snprintf(buf, n, "%s, %u vCPU%s, %s rewritten %s, limit %s%s",
+		size_format(c->memory, memory, sizeof(memory)), c->vcpus, c->vcpus == 1 ? "" : "s",
+		size_format(c->workset, workset, sizeof(workset)), rate,
+		duration_format(c->downtime_limit_ns, limit, sizeof(limit)), rest);
 	return buf;
 }

@@ -8,11 +8,9 @@
 
 #include "bench/bench.h"
 #include "bench/campaign.h"
+#include "bench/figure.h"
 #include "bench/report.h"
-#include "bench/stats.h"
 #include "hv/base/size.h"
-
-#define DEMO_RUNS_MAX 16
 
 static error_t demo_parse(int key, char *arg, struct argp_state *state)
 {
@@ -30,44 +28,47 @@ static const struct argp demo_argp = {
 /* The one sentence to remember. */
 static void demo_conclude(const struct campaign *k)
 {
-	double freeze[DEMO_RUNS_MAX], pause[DEMO_RUNS_MAX];
-	struct stats f, g;
-	char away[32], most[32], longest[32];
-	size_t n = 0;
+	struct stats f, g, o;
+	char away[32], most[32], seen[32], longest[32];
 
-	for (; n < k->done && n < DEMO_RUNS_MAX; n++) {
-		freeze[n] = (double)bench_run_freeze_ns(&k->run[n]);
-		pause[n] = (double)bench_run_blackout_ns(&k->run[n]);
-	}
-	stats_of(freeze, n, &f);
-	stats_of(pause, n, &g);
+	if (!figure_stats(&k->series[0], figure_find("freeze_guest_us"), &f) ||
+		!figure_stats(&k->series[0], figure_find("freeze_observer_us"), &o) ||
+		!figure_stats(&k->series[0], figure_find("blackout_guest_us"), &g))
+		return;
 	printf("\nThe guest moved %zu times while it worked, and was away for %s at the median and %s "
-	       "at most%s. (Its longest pause of any kind around a move, waiting for a processor "
-	       "included: %s.)\n",
-		n, duration_format((uint64_t)f.median, away, sizeof(away)),
-		duration_format((uint64_t)f.max, most, sizeof(most)),
+	       "at most%s. An observer outside, with a clock of its own, saw %s at the median. (The "
+	       "guest's longest pause of any kind around a move, waiting for a processor included: "
+	       "%s.)\n",
+		f.n, duration_format((uint64_t)(f.median * 1e3), away, sizeof(away)),
+		duration_format((uint64_t)(f.max * 1e3), most, sizeof(most)),
 		campaign_passed(k) ? "; not a byte of it was lost on the way"
 				   : "; NOT everything arrived as it left",
-		duration_format((uint64_t)g.max, longest, sizeof(longest)));
+		duration_format((uint64_t)(o.median * 1e3), seen, sizeof(seen)),
+		duration_format((uint64_t)(g.max * 1e3), longest, sizeof(longest)));
 }
 
-int bench_demo_main(int argc, char **argv)
+int bench_demo_main(int argc, char **argv, bench_transports at)
 {
-	struct bench_config c;
+	struct bench_plan plan;
 	struct err e = { 0 };
-	struct campaign k;
+	struct campaign k = { 0 };
 	struct progress p;
 	int rc;
 
+	(void)at;
 	if (argp_parse(&demo_argp, argc, argv, 0, NULL, NULL) != 0)
 		return 2;
-	bench_config_default(&c);
 	printf("A guest of 1 GiB, full of random data, rewrites 8 MiB of it at 200 000 pages a "
 	       "second.\nIt will move five times between two watari processes on this machine, "
 	       "running all the time.\n\n");
 	fflush(stdout);
 	progress_init(&p, stdout);
-	rc = campaign_run(&c, &p, &k, &e);
+	rc = bench_plan_init(&plan, &e);
+	plan.warm_ups = 0;
+	if (rc == 0)
+		rc = bench_plan_check(&plan, &e);
+	if (rc == 0)
+		rc = campaign_run(&plan, &p, &k, &e);
 	if (rc < 0) {
 		fprintf(stderr, "watari: demo: %s\n", e.msg);
 	} else {
@@ -77,5 +78,6 @@ int bench_demo_main(int argc, char **argv)
 	}
 	rc = rc == 0 && campaign_passed(&k) ? 0 : 1;
 	campaign_free(&k);
+	bench_plan_fini(&plan);
 	return rc;
 }

@@ -11,21 +11,21 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "hv/base/clock.h"
-#include "hv/ctl/client.h"
 
 #define ENDS_START_NS (10 * NSEC_PER_SEC)
 #define ENDS_STOP_NS  (3 * NSEC_PER_SEC)
 #define ENDS_POLL_MS  5
-#define ENDS_ARGS_MAX 20
 
 extern const char bench_guest_elf[], bench_guest_elf_end[];
 
@@ -99,44 +99,49 @@ int ends_init(struct bench_ends *x, struct err *e)
 		if (mkdir(n->dir, 0700) < 0)
 			return err_errno(e, "cannot make %s", n->dir);
 	}
+	snprintf(x->peer_log, sizeof(x->peer_log), "%.170s/peer.log", x->base);
 	snprintf(x->kernel, sizeof(x->kernel), "%.170s/guest.elf", x->base);
 	return ends_write_guest(x->kernel, e);
 }
 
 /* In the child: nothing but what is safe after fork; the parent has one thread all the same. */
 static _Noreturn void ends_exec(
-	const struct bench_ends *x, const struct bench_end *n, const char *const *args)
+	const struct bench_ends *x, const struct ends_child *c, const char *const *args)
 {
+	const struct rlimit locked = { RLIM_INFINITY, RLIM_INFINITY };
 	int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	int out = open(n->out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	int log = open(n->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int out = open(c->out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int log = open(c->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	/* Its own group: a Ctrl-C at the terminal is this process's to handle, in order. */
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	sigprocmask(SIG_SETMASK, &x->old_mask, NULL);
+	/* For what pins memory (zero-copy, RDMA): whoever may raise the limit gets no limit. */
+	setrlimit(RLIMIT_MEMLOCK, &locked);
+	if (c->keep_fd >= 0)
+		fcntl(c->keep_fd, F_SETFD, 0);
 	if (in >= 0 && out >= 0 && log >= 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 &&
-		dup2(log, 2) == 2 && setenv("WATARI_RUNTIME_DIR", n->dir, 1) == 0)
-		execv("/proc/self/exe", (char *const *)args);
+		dup2(log, 2) == 2 && setenv("WATARI_RUNTIME_DIR", c->dir, 1) == 0)
+		execvp(c->program, (char *const *)args);
 	_exit(127);
 }
 
-static int ends_spawn(const struct bench_ends *x, const struct bench_end *n,
-	const char *const *args, pid_t *pid, struct err *e)
+int ends_spawn(const struct bench_ends *x, const struct ends_child *c, const char *const *args,
+	pid_t *pid, struct err *e)
 {
 	fflush(NULL);
 	*pid = fork();
 	if (*pid < 0) {
 		*pid = 0;
-		return err_errno(e, "cannot start watari %s", args[1]);
+		return err_errno(e, "cannot start %s %s", args[0], args[1]);
 	}
 	if (*pid == 0)
-		ends_exec(x, n, args);
+		ends_exec(x, c, args);
 	return 0;
 }
 
-/* -ECHILD, with a sentence, if child *@pid (called @what) has ended. */
-static int ends_alive(pid_t *pid, const char *what, struct err *e)
+int ends_alive(pid_t *pid, const char *what, struct err *e)
 {
 	int status;
 
@@ -144,9 +149,8 @@ static int ends_alive(pid_t *pid, const char *what, struct err *e)
 		return 0;
 	*pid = 0;
 	if (WIFSIGNALED(status))
-		return err_set(
-			e, -ECHILD, "watari %s was ended by signal %d", what, WTERMSIG(status));
-	return err_set(e, -ECHILD, "watari %s ended with status %d", what, WEXITSTATUS(status));
+		return err_set(e, -ECHILD, "%s was ended by signal %d", what, WTERMSIG(status));
+	return err_set(e, -ECHILD, "%s ended with status %d", what, WEXITSTATUS(status));
 }
 
 int ends_wait(struct bench_ends *x, int fd, int ms, struct err *e)
@@ -161,7 +165,7 @@ int ends_wait(struct bench_ends *x, int fd, int ms, struct err *e)
 	return 0;
 }
 
-/* The port in "listening on 127.0.0.1:PORT" once that line is whole in @n's output; 0 before. */
+/* The port in "listening on ADDR:PORT" once that line is whole in @n's output; 0 before. */
 static uint16_t ends_port(const struct bench_end *n)
 {
 	FILE *f = fopen(n->out, "re");
@@ -171,20 +175,38 @@ static uint16_t ends_port(const struct bench_end *n)
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f))
-		if (strchr(line, '\n') && sscanf(line, "listening on 127.0.0.1:%u", &found) == 1)
+		if (strchr(line, '\n') && strncmp(line, "listening on ", 13) == 0 &&
+			sscanf(strrchr(line, ':') + 1, "%u", &found) == 1)
 			port = found;
 	fclose(f);
 	return port <= UINT16_MAX ? (uint16_t)port : 0;
 }
 
-static int ends_listen_one(struct bench_ends *x, struct bench_end *n, struct err *e)
+struct ends_child ends_self(const struct bench_end *n)
 {
-	static const char *const args[] = { "watari", "receive", "--listen", "127.0.0.1:0", NULL };
-	uint64_t end = clock_mono_ns() + ENDS_START_NS;
-	int rc = ends_spawn(x, n, args, &n->receiver, e);
+	return (struct ends_child){
+		.program = "/proc/self/exe",
+		.out = n->out,
+		.log = n->log,
+		.dir = n->dir,
+		.keep_fd = -1,
+	};
+}
 
+int ends_listen_on(
+	struct bench_ends *x, struct bench_end *n, const char *host, bool trust, struct err *e)
+{
+	char address[ENDS_PATH_MAX];
+	const char *const args[] = { "watari", "receive", "--listen", address,
+		trust ? "--trust-network" : NULL, NULL };
+	uint64_t end = clock_mono_ns() + ENDS_START_NS;
+	const struct ends_child child = ends_self(n);
+	int rc;
+
+	snprintf(address, sizeof(address), strchr(host, ':') ? "[%.200s]:0" : "%.200s:0", host);
+	rc = ends_spawn(x, &child, args, &n->receiver, e);
 	while (rc == 0 && (n->port = ends_port(n)) == 0) {
-		rc = ends_alive(&n->receiver, "receive", e);
+		rc = ends_alive(&n->receiver, "watari receive", e);
 		if (rc == 0 && clock_mono_ns() > end)
 			rc = err_set(e, -ETIMEDOUT, "watari receive does not say that it listens");
 		if (rc == 0)
@@ -195,33 +217,9 @@ static int ends_listen_one(struct bench_ends *x, struct bench_end *n, struct err
 
 int ends_listen(struct bench_ends *x, struct err *e)
 {
-	int rc = ends_listen_one(x, &x->end[0], e);
+	int rc = ends_listen_on(x, &x->end[0], "127.0.0.1", false, e);
 
-	return rc < 0 ? rc : ends_listen_one(x, &x->end[1], e);
-}
-
-int ends_boot(struct bench_ends *x, const struct bench_config *c, struct err *e)
-{
-	char cpus[16], memory[32], append[256];
-	const char *const args[ENDS_ARGS_MAX] = { "watari", "run", "--name", ENDS_NAME, "--cpus",
-		cpus, "--memory", memory, "--kernel", x->kernel, "--append", append, "--serial",
-		"none", NULL };
-	uint64_t end = clock_mono_ns() + ENDS_START_NS;
-	struct err why = { 0 };
-	int rc;
-
-	snprintf(cpus, sizeof(cpus), "%u", c->vcpus);
-	snprintf(memory, sizeof(memory), "%llu", (unsigned long long)c->memory);
-	bench_config_append(c, append, sizeof(append));
-	rc = ends_spawn(x, &x->end[0], args, &x->guest, e);
-	while (rc == 0 && ctl_ask(x->end[0].dir, ENDS_NAME, "status", NULL, &why) < 0) {
-		rc = ends_alive(&x->guest, "run", e);
-		if (rc == 0 && clock_mono_ns() > end)
-			rc = err_set(e, -ETIMEDOUT, "watari run does not answer: %.300s", why.msg);
-		if (rc == 0)
-			rc = ends_wait(x, -1, ENDS_POLL_MS, e);
-	}
-	return rc;
+	return rc < 0 ? rc : ends_listen_on(x, &x->end[1], "127.0.0.1", false, e);
 }
 
 void ends_print_logs(const struct bench_ends *x, FILE *to)
@@ -287,9 +285,6 @@ void ends_fini(struct bench_ends *x)
 {
 	struct signalfd_siginfo s;
 
-	for (int i = 0; i < 2; i++)
-		if (x->base[0])
-			ctl_ask(x->end[i].dir, ENDS_NAME, "kill", NULL, NULL);
 	ends_kill_children(SIGTERM);
 	/* A receiver that ends leaves its guests to this process: they are killed in a second go.
 	 */

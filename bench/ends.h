@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two ends of a measurement on one machine: two runtime directories, a `watari receive` in
- * each, and the guest, which starts at end 0. All are child processes of this one.
+ * The two ends of a measurement on one machine: two runtime directories and a `watari receive`
+ * in each. Guests are started beside them (system.h). All are child processes of this one.
  * Invariant: after ends_fini() no process and no file of the measurement is left, however it ended.
  * One thread. Between ends_init() and ends_fini() SIGINT, SIGTERM and SIGHUP arrive here only.
  * Next in the flow: observe.h.
@@ -10,15 +10,14 @@
 #define WATARI_BENCH_ENDS_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "bench/config.h"
 #include "hv/base/err.h"
 
 #define ENDS_PATH_MAX 256
-#define ENDS_NAME     "bench" /* the guest's name at either end */
 
 struct bench_end {
 	char dir[ENDS_PATH_MAX]; /* its runtime directory */
@@ -29,20 +28,36 @@ struct bench_end {
 };
 
 struct bench_ends {
-	char base[ENDS_PATH_MAX];   /* "" before it is made */
-	char kernel[ENDS_PATH_MAX]; /* the bench guest's ELF */
+	char base[ENDS_PATH_MAX];     /* "" before it is made */
+	char kernel[ENDS_PATH_MAX];   /* the bench guest's ELF */
+	char peer_log[ENDS_PATH_MAX]; /* what a peer's processes print on stderr */
 	struct bench_end end[2];
-	pid_t guest; /* the `watari run` at end 0; 0: none */
 	int signals; /* signalfd */
 	sigset_t old_mask;
 };
 
 /* Makes the directories and takes over the signals. 0 or negative errno; then call ends_fini(). */
 int ends_init(struct bench_ends *x, struct err *e);
-/* Starts both receivers; returns once both listen. */
+/* Starts a receiver at end @n on @host, any port; @trust: it may be reached from elsewhere. */
+int ends_listen_on(
+	struct bench_ends *x, struct bench_end *n, const char *host, bool trust, struct err *e);
+/* Starts both receivers on this host; returns once both listen. */
 int ends_listen(struct bench_ends *x, struct err *e);
-/* Starts the guest at end 0; returns once its control socket answers. */
-int ends_boot(struct bench_ends *x, const struct bench_config *c, struct err *e);
+
+/* A program to start as a child, found by PATH if its name has no slash. */
+struct ends_child {
+	const char *program;
+	const char *out, *log; /* files its stdout and stderr are added to */
+	const char *dir;       /* its WATARI_RUNTIME_DIR */
+	int keep_fd;           /* a descriptor it inherits, -1: none */
+};
+int ends_spawn(const struct bench_ends *x, const struct ends_child *c, const char *const *args,
+	pid_t *pid, struct err *e);
+/* A watari at end @n. */
+struct ends_child ends_self(const struct bench_end *n);
+/* 0, or -ECHILD with a sentence if child *@pid (called @what) has ended; then *@pid is 0. */
+int ends_alive(pid_t *pid, const char *what, struct err *e);
+
 /*
  * Sleeps up to @ms, or until a signal asks to end (-ECANCELED, named in @e). @fd (-1: none) being
  * readable ends the sleep early. 0 otherwise.

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the order of a measured move (see move.h): rate before, gaps restarted, the move itself,
- * the guest found again, gaps read, and only then a pause to verify. Nothing of the measuring may
- * fall into the window that is measured but a write to the report page before the move starts.
+ * Owns the order of a measured move (see move.h): quiet window, gaps restarted, the move, the guest
+ * found again, a second more, gaps read, and only then a pause to verify. Nothing of the measuring
+ * may fall into the windows but the observer, which is in both, and looks at the costs.
  * Next in the flow: bench/campaign.c.
  */
 #include "bench/move.h"
 
 #include <errno.h>
-#include <jansson.h>
-#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "hv/base/clock.h"
-#include "hv/ctl/client.h"
 
-#define MOVE_BEFORE_MS   400 /* window of the rate before */
-#define MOVE_AFTER_MS    200 /* after the thaw: disturbances there count as well */
-#define MOVE_POLL_MS     2
-#define MOVE_SETTLE_NS   (10 * NSEC_PER_SEC) /* for what takes milliseconds when all is well */
-#define MOVE_TIMEOUT_NS  (300 * NSEC_PER_SEC)
-#define MOVE_PROGRESS_MS 100
+#define MOVE_SETTLE_MS 50                     /* after a hold, before anything counts */
+#define MOVE_QUIET_NS  (1000 * NSEC_PER_MSEC) /* the least quiet window */
+#define MOVE_AFTER_NS  (1000 * NSEC_PER_MSEC) /* of the time line; of the gaps: */
+#define MOVE_GAP_NS    (200 * NSEC_PER_MSEC)
+#define MOVE_POLL_MS   2
+#define MOVE_SETTLE_NS (10 * NSEC_PER_SEC) /* for what takes milliseconds when all is well */
 
 static uint64_t move_lost(const struct bench_run *r)
 {
@@ -28,12 +27,45 @@ static uint64_t move_lost(const struct bench_run *r)
 
 uint64_t bench_run_blackout_ns(const struct bench_run *r)
 {
-	return r->gap_ns + move_lost(r);
+	uint64_t freeze = r->freeze_ns + move_lost(r);
+
+	/* What the clock lost, it lost in the freeze. */
+	return r->gap_ns > freeze ? r->gap_ns : freeze;
+}
+
+uint64_t bench_run_net_ns(const struct bench_run *r)
+{
+	uint64_t all = bench_run_blackout_ns(r);
+
+	return all > r->quiet_gap_ns ? all - r->quiet_gap_ns : 0;
 }
 
 uint64_t bench_run_freeze_ns(const struct bench_run *r)
 {
 	return r->freeze_ns + move_lost(r);
+}
+
+bool bench_run_agrees(const struct bench_run *r)
+{
+	uint64_t guest = bench_run_freeze_ns(r), seen = r->seen.moved_ns;
+	uint64_t apart = guest > seen ? guest - seen : seen - guest;
+
+	if (guest == 0 || seen == 0) /* there was no move, or one of them has missed it */
+		return guest == seen;
+	return apart <= BENCH_AGREE_NS || apart <= guest / 10;
+}
+
+bool bench_run_verified(const struct bench_run *r)
+{
+	return !r->failed && (!r->verify_done || verify_passed(&r->verify));
+}
+
+void bench_run_free(struct bench_run *r)
+{
+	json_decref(r->raw);
+	free(r->bucket);
+	free(r->point);
+	*r = (struct bench_run){ 0 };
 }
 
 static double move_rate(const struct observe_sample *a, const struct observe_sample *b)
@@ -43,8 +75,20 @@ static double move_rate(const struct observe_sample *a, const struct observe_sam
 	return ns ? (double)(b->written - a->written) * 1e9 / (double)ns : 0;
 }
 
+static int move_sleep(struct trace *t, uint64_t until, struct err *e)
+{
+	int rc = 0;
+
+	while (rc == 0 && clock_mono_ns() < until) {
+		uint64_t left = (until - clock_mono_ns()) / NSEC_PER_MSEC;
+
+		rc = trace_wait(t, -1, left > 20 ? 20 : (int)left + 1, e);
+	}
+	return rc;
+}
+
 /* Restarts the gaps and waits until every vCPU has. */
-static int move_arm(struct bench_ends *x, const struct observed *o, struct err *e)
+static int move_arm(struct trace *t, const struct observed *o, struct err *e)
 {
 	uint64_t generation = observe_gap_reset(o), end = clock_mono_ns() + MOVE_SETTLE_NS;
 	int rc = 0;
@@ -52,181 +96,231 @@ static int move_arm(struct bench_ends *x, const struct observed *o, struct err *
 	while (rc == 0 && !observe_gap_armed(o, generation)) {
 		if (clock_mono_ns() > end)
 			return err_set(e, -ETIMEDOUT, "the guest does not run");
-		rc = ends_wait(x, -1, MOVE_POLL_MS, e);
+		rc = ends_wait(t->ends, -1, MOVE_POLL_MS, e);
 	}
+	watch_window(&t->watch);
 	return rc;
 }
 
-/* The lines of a move until its answer: 0 and the result, or the guest's own words. */
-static int move_follow(struct bench_ends *x, struct ctl_client *k, struct progress *p,
-	struct mig_result *out, struct err *e)
+/* The windows of a move, CLOCK_MONOTONIC. */
+struct move_times {
+	uint64_t quiet, start, moved, end;
+	struct observe_sample before, at_start, at_end;
+};
+
+static int move_quiet(struct bench_guest *g, struct trace *t, uint64_t ns, struct move_times *m,
+	struct bench_run *out, struct err *e)
 {
-	uint64_t end = clock_mono_ns() + MOVE_TIMEOUT_NS;
-	struct mig_progress m;
-	json_t *line = NULL;
-	int rc;
+	int rc = move_arm(t, &g->at, e);
 
-	for (;;) {
-		rc = ctl_client_recv(k, &line, 0, e);
-		if (rc == 0 && clock_mono_ns() > end)
-			rc = err_set(e, -ETIMEDOUT, "the move does not end");
-		if (rc == 0) {
-			rc = ends_wait(x, ctl_client_fd(k), MOVE_PROGRESS_MS, e);
-			if (rc == 0)
-				continue;
-		}
-		if (rc < 0)
-			return rc;
-		if (!json_object_get(line, "event"))
-			break;
-		if (ctl_progress_read(line, &m, NULL) == 0)
-			progress_move(p, &m);
-		json_decref(line);
-	}
-	rc = ctl_answer_check(line, e);
+	m->quiet = clock_mono_ns();
+	observe_count(&g->at, &m->before);
 	if (rc == 0)
-		rc = ctl_result_read(json_object_get(line, "result"), out, e);
-	json_decref(line);
+		rc = move_sleep(t, m->quiet + ns, e);
+	out->quiet_ns = clock_mono_ns() - m->quiet;
+	out->quiet_gap_ns = observe_gap_ns(&g->at, NULL);
+	out->quiet_seen = watch_window(&t->watch);
+	observe_count(&g->at, &m->at_start);
+	out->rate_before = move_rate(&m->before, &m->at_start);
 	return rc;
 }
 
-static int move_ask(struct bench_ends *x, const struct bench_config *c, int from,
-	struct progress *p, struct mig_result *out, struct err *e)
-{
-	struct ctl_client *k = NULL;
-	char to[64];
-	json_t *request;
-	int rc;
-
-	snprintf(to, sizeof(to), "127.0.0.1:%u", x->end[!from].port);
-	request = json_pack("{s:s,s:s,s:s,s:I,s:s}", "op", "migrate", "to", to, "transport",
-		c->transport, "downtime_limit_ns", (json_int_t)c->downtime_limit_ns, "on_stall",
-		"throttle");
-	if (!request)
-		return err_set(e, -ENOMEM, "no memory for a request");
-	rc = ctl_client_open(&k, x->end[from].dir, ENDS_NAME, e);
-	if (rc == 0)
-		rc = ctl_client_send(k, request, e);
-	if (rc == 0)
-		rc = move_follow(x, k, p, out, e);
-	ctl_client_close(k);
-	json_decref(request);
-	return rc;
-}
-
-/* Finds the guest at end @at and waits until every vCPU has ticked there. */
-static int move_find(struct bench_ends *x, int at, const struct observed *before,
-	struct observed *o, struct err *e)
+/* Waits until every vCPU has ticked at the target. */
+static int move_find(struct bench_guest *g, struct trace *t, struct err *e)
 {
 	uint64_t end = clock_mono_ns() + MOVE_SETTLE_NS, beats[BENCH_CPUS_MAX];
-	int rc = observe_attach(o, x->end[at].dir, ENDS_NAME, e);
+	int rc = observe_header(&g->to, e);
 
-	if (rc == 0)
-		rc = observe_header(o, e);
-	observe_beats(before, beats); /* final: the guest does not run there any more */
-	while (rc == 0 && !observe_ticked(o, beats)) {
+	observe_beats(&g->at, beats); /* final: the guest does not run there any more */
+	while (rc == 0 && !observe_ticked(&g->to, beats)) {
 		if (clock_mono_ns() > end)
 			return err_set(e, -ETIMEDOUT, "the guest does not run at the target");
-		rc = ends_wait(x, -1, MOVE_POLL_MS, e);
+		rc = ends_wait(t->ends, -1, MOVE_POLL_MS, e);
 	}
 	return rc;
 }
 
-/* Waits until the process that the guest has left is gone, which is not yet so when it answers. */
-static int move_source_gone(struct bench_ends *x, const struct observed *o, struct err *e)
+/* After the move: what the guest saw of it, soon, as its notes are overwritten; then the rest. */
+static int move_after(struct bench_guest *g, struct trace *t, struct move_times *m, uint64_t tsc,
+	struct bench_run *out, struct err *e)
 {
-	uint64_t end = clock_mono_ns() + MOVE_SETTLE_NS;
-	struct pollfd p = { .fd = o->pidfd, .events = POLLIN };
-	int rc = 0;
+	uint64_t gap_end = 0;
+	int rc = move_find(g, t, e);
 
-	while (rc == 0 && poll(&p, 1, 0) == 0) {
-		if (clock_mono_ns() > end)
-			return err_set(e, -ETIMEDOUT, "the source's process does not end");
-		rc = ends_wait(x, o->pidfd, MOVE_PROGRESS_MS, e);
-	}
-	return rc;
-}
-
-static int move_verify(struct bench_ends *x, int at, const struct observed *from,
-	const struct observed *to, struct verify_result *v, struct err *e)
-{
-	struct err ignored = { 0 };
-	int rc = ctl_ask(x->end[at].dir, ENDS_NAME, "pause", NULL, e);
-
-	if (rc < 0)
-		return rc;
-	rc = verify_compare(from, to, v, e);
-	if (rc == 0)
-		rc = verify_stamps(to, v, e);
-	if (ctl_ask(x->end[at].dir, ENDS_NAME, "resume", NULL, rc == 0 ? e : &ignored) < 0 &&
-		rc == 0)
-		rc = e ? e->code : -EIO;
-	return rc;
-}
-
-/* From the request on: the move, the guest found again, what it saw. */
-static int move_measure(struct bench_ends *x, const struct bench_config *c, int from,
-	const struct observed *o, struct observed *to, struct progress *p, struct bench_run *out,
-	struct err *e)
-{
-	struct observe_sample start, end;
-	int rc;
-	uint64_t gap_end;
-	int64_t lost;
-
-	observe_sample(o, &start);
-	rc = move_ask(x, c, from, p, &out->vmm, e);
-	if (rc < 0)
-		return err_wrap(e, "move");
-	rc = move_find(x, !from, o, to, e);
-	if (rc == 0) {
-		out->freeze_ns = observe_freeze_ns(o, to); /* soon: notes are overwritten */
-		observe_sample(to, &end);
-	}
-	if (rc == 0)
-		rc = ends_wait(x, -1, MOVE_AFTER_MS, e);
 	if (rc < 0)
 		return err_wrap(e, "finding the guest at the target");
-	out->rate_during = move_rate(&start, &end);
-	out->gap_source_ns = observe_gap_ns(o, NULL);
-	out->gap_ns = observe_gap_ns(to, &gap_end);
-	if (out->freeze_ns == 0)
+	m->moved = clock_mono_ns();
+	out->freeze_ns = observe_freeze_ns(&g->at, &g->to);
+	observe_count(&g->to, &m->at_end);
+	out->rate_during = move_rate(&m->at_start, &m->at_end);
+	rc = move_sleep(t, m->moved + MOVE_GAP_NS, e);
+	out->gap_source_ns = observe_gap_ns(&g->at, NULL);
+	out->gap_ns = observe_gap_ns(&g->to, &gap_end);
+	out->gap_end_ns = gap_end > tsc ? observe_ticks_ns(&g->to, gap_end - tsc) : 0;
+	out->seen = watch_window(&t->watch);
+	out->window_ns = clock_mono_ns() - m->start;
+	out->freeze_noted = out->freeze_ns != 0;
+	if (!out->freeze_noted)
 		out->freeze_ns = out->gap_ns;
-	out->gap_end_ns = observe_ticks_ns(to, gap_end - start.tsc);
-	lost = (int64_t)(end.mono_ns - start.mono_ns) -
-	       (int64_t)((unsigned __int128)(end.tsc - start.tsc) * 1000000 / to->h.tsc_khz);
-	out->lost_ns = lost > 0 ? (uint64_t)lost : 0;
+	return rc;
+}
+
+/* Instead of a move. */
+static int move_still(struct bench_guest *g, struct trace *t, uint64_t ns, struct move_times *m,
+	struct bench_run *out, struct err *e)
+{
+	int rc = move_sleep(t, m->start + ns, e);
+
+	m->moved = clock_mono_ns();
+	out->gap_ns = observe_gap_ns(&g->at, NULL);
+	out->seen = watch_window(&t->watch);
+	out->window_ns = m->moved - m->start;
+	observe_count(&g->at, &m->at_end);
+	out->rate_during = move_rate(&m->at_start, &m->at_end);
+	return rc;
+}
+
+/* The buckets from a second before the request to a second after the move. */
+static int move_buckets(
+	const struct watch *w, const struct move_times *m, struct bench_run *out, struct err *e)
+{
+	uint64_t from = m->start - NSEC_PER_SEC, first, last;
+	double rate = out->rate_before * (double)WATCH_BUCKET_NS / 1e9, lost = 0;
+
+	first = from > w->start_ns ? (from - w->start_ns + WATCH_BUCKET_NS - 1) / WATCH_BUCKET_NS
+				   : 1;
+	first = first ? first : 1; /* of the very first, no earlier count is known */
+	last = (m->end - w->start_ns) / WATCH_BUCKET_NS;
+	last = last < w->buckets ? last : w->buckets;
+	if (last <= first)
+		return 0;
+	out->bucket = calloc(last - first, sizeof(*out->bucket));
+	if (!out->bucket)
+		return err_set(e, -ENOMEM, "no memory for a time line");
+	out->buckets = (unsigned)(last - first);
+	out->first_bucket_ms = (int)((int64_t)(w->start_ns + first * WATCH_BUCKET_NS - m->start) /
+				     (int64_t)NSEC_PER_MSEC);
+	for (uint64_t i = first; i < last; i++) {
+		uint64_t n = w->bucket[i].pages - w->bucket[i - 1].pages;
+
+		out->bucket[i - first] = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+		if (w->start_ns + i * WATCH_BUCKET_NS >= m->start)
+			lost += rate - (double)n;
+	}
+	if (rate > 0 && lost > 0)
+		out->work_lost_ms = lost / rate * (double)WATCH_BUCKET_NS / 1e6;
 	return 0;
 }
 
-int bench_move(struct bench_ends *x, const struct bench_config *c, int from, struct observed *o,
-	struct progress *p, struct bench_run *out, struct err *e)
+/* Everything the trace has gathered, into @out. */
+static int move_gather(struct bench_guest *g, struct trace *t, const struct move_times *m,
+	struct bench_run *out, struct err *e)
 {
-	struct observed to = OBSERVED_NONE;
-	struct observe_sample a, b;
+	int64_t lost = 0;
+
+	watch_stop(&t->watch);
+	if (out->failed)
+		observe_detach(&g->to);
+	out->observer_realtime = t->watch.realtime;
+	if (!out->failed && watch_lost(&t->watch, m->quiet, m->start, m->moved, m->end, &lost))
+		out->lost_ns = lost > 0 ? (uint64_t)lost : 0;
+	out->cpu_source_ns = meter_cpu_ns(&t->source);
+	out->cpu_target_ns = meter_cpu_ns(&t->target);
+	out->peak_source = t->source.peak_bytes;
+	out->peak_target = t->target.peak_bytes;
+	out->start_ns = m->start;
+	out->point = t->point;
+	out->points = t->points;
+	t->point = NULL;
+	return move_buckets(&t->watch, m, out, e);
+}
+
+/* From the request on. @fatal stays unset if the guest runs on here. */
+static int move_measure(struct bench_guest *g, struct trace *t, const struct bench_how *how,
+	struct move_times *m, struct bench_run *out, struct err *e)
+{
+	uint64_t tsc = g->at.report->cpu[0].tsc;
+	bool stays = false;
+	struct err why = { 0 };
 	int rc;
 
-	*out = (struct bench_run){ 0 };
-	observe_sample(o, &a);
-	rc = ends_wait(x, -1, MOVE_BEFORE_MS, e);
-	observe_sample(o, &b);
-	out->rate_before = move_rate(&a, &b);
+	m->start = clock_mono_ns();
+	if (how->still) {
+		rc = move_still(g, t, how->quiet_ns, m, out, e);
+	} else {
+		meter_start(&t->source, g->at.pid);
+		rc = g->sys->move(g, t, &out->vmm, &out->raw, &stays, &why);
+		trace_moved(t);
+		m->moved = clock_mono_ns();
+		if (rc < 0 && !stays) {
+			if (e)
+				*e = why;
+			return err_wrap(e, "move");
+		}
+		out->failed = rc < 0;
+		snprintf(out->why, sizeof(out->why), "%.250s", why.msg);
+		rc = out->failed ? 0 : move_after(g, t, m, tsc, out, e);
+	}
 	if (rc == 0)
-		rc = move_arm(x, o, e);
-	if (rc == 0)
-		rc = move_measure(x, c, from, o, &to, p, out, e);
-	if (rc == 0)
-		rc = move_source_gone(x, o, e);
-	if (rc == 0) {
-		rc = move_verify(x, !from, o, &to, &out->verify, e);
+		rc = move_sleep(t, m->moved + MOVE_AFTER_NS, e);
+	m->end = clock_mono_ns();
+	return rc;
+}
+
+/* The guest held, its memory compared, its old home left. */
+static int move_settle(
+	struct bench_guest *g, const struct bench_how *how, struct bench_run *out, struct err *e)
+{
+	int rc = g->sys->hold(g, true, e);
+
+	if (rc == 0 && g->to.fd >= 0 && how->verify) {
+		rc = verify_compare(&g->at, &g->to, &out->verify, e);
+		if (rc == 0)
+			rc = verify_stamps(&g->to, &out->verify, e);
+		out->verify_done = rc == 0;
 		if (rc < 0)
 			err_wrap(e, "verifying");
 	}
+	return rc;
+}
+
+int bench_move(struct bench_guest *g, const struct bench_how *how, struct progress *p,
+	struct bench_run *out, struct err *e)
+{
+	uint64_t quiet = how->quiet_ns > MOVE_QUIET_NS ? how->quiet_ns : MOVE_QUIET_NS;
+	struct move_times m = { 0 };
+	struct trace t;
+	int rc;
+
+	*out = (struct bench_run){ 0 };
+	g->to = OBSERVED_NONE;
+	rc = how->still ? 0 : g->sys->prepare(g, e);
+	if (rc < 0)
+		return err_wrap(e, "preparing the target");
+	rc = trace_start(&t, g->ends, p, &g->at, e);
+	if (rc == 0)
+		rc = ends_wait(g->ends, -1, MOVE_SETTLE_MS, e);
+	if (rc == 0)
+		rc = move_quiet(g, &t, quiet, &m, out, e);
+	if (rc == 0)
+		rc = move_arm(&t, &g->at, e);
+	if (rc == 0)
+		rc = move_measure(g, &t, how, &m, out, e);
+	if (rc == 0)
+		rc = move_gather(g, &t, &m, out, e);
+	trace_free(&t);
+	if (rc == 0 && !how->still)
+		rc = g->sys->leave(g, e);
+	if (rc == 0)
+		rc = move_settle(g, how, out, e);
 	if (rc < 0) {
-		observe_detach(&to);
+		bench_run_free(out);
 		return rc;
 	}
-	observe_detach(o);
-	*o = to;
+	if (g->to.fd >= 0) {
+		observe_detach(&g->at);
+		g->at = g->to;
+		g->to = OBSERVED_NONE;
+	}
 	return 0;
 }

@@ -13,16 +13,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/guest/page.h"
 #include "hv/base/clock.h"
 #include "hv/ctl/client.h"
 
-#define OBSERVE_FRESH_TRIES    40
-#define OBSERVE_FRESH_PAUSE_NS 100000
-#define OBSERVE_CHUNK          (64ull << 20)
+#define OBSERVE_CHUNK   (64ull << 20)
+#define OBSERVE_NEAR_MS 1 /* between the last two heartbeats, if the latter is not published */
 
 static uint64_t observe_load(const uint64_t *p)
 {
@@ -112,14 +110,26 @@ int observe_attach(struct observed *o, const char *dir, const char *name, struct
 
 int observe_attach_fd(struct observed *o, int fd, uint64_t size, struct err *e)
 {
-	int rc;
+	const struct observe_region all = { .gpa = 0, .size = size, .fd_offset = 0 };
 
+	return observe_attach_file(o, 0, fd, &all, 1, true, e);
+}
+
+int observe_attach_file(struct observed *o, pid_t pid, int fd, const struct observe_region *r,
+	uint32_t n, bool map, struct err *e)
+{
 	*o = OBSERVED_NONE;
+	o->pid = pid;
 	o->fd = fd;
-	o->nregions = 1;
-	o->region[0] = (struct observe_region){ .gpa = 0, .size = size, .fd_offset = 0 };
-	rc = observe_map(o, e);
-	return rc;
+	o->nregions = n;
+	for (uint32_t i = 0; i < n; i++)
+		o->region[i] = r[i];
+	return map ? observe_map(o, e) : 0;
+}
+
+int observe_report(struct observed *o, struct err *e)
+{
+	return o->report ? 0 : observe_map(o, e);
 }
 
 void observe_detach(struct observed *o)
@@ -222,45 +232,17 @@ bool observe_all(const struct observed *o, enum bench_state state)
 	return n > 0;
 }
 
-/* The counters, summed over the vCPUs. */
-static void observe_count(const struct observed *o, struct observe_sample *s)
+void observe_count(const struct observed *o, struct observe_sample *s)
 {
 	uint64_t n = observe_cpus(o);
 
+	*s = (struct observe_sample){ 0 };
 	s->count_ns = clock_mono_ns();
 	for (uint64_t i = 0; i < n; i++) {
 		s->written += observe_load(&o->report->cpu[i].pages_written);
 		s->filled += observe_load(&o->report->cpu[i].pages_filled);
 		s->errors += observe_load(&o->report->cpu[i].stamp_errors);
 	}
-}
-
-/*
- * A heartbeat read while the vCPU is off its processor is old, so of many looks the freshest
- * counts: the one whose clock is furthest ahead against this host's.
- */
-static void observe_clock(const struct observed *o, struct observe_sample *s)
-{
-	const struct timespec pause = { .tv_nsec = OBSERVE_FRESH_PAUSE_NS };
-	uint64_t khz = o->h.tsc_khz ? o->h.tsc_khz : 1;
-
-	for (int i = 0; i < OBSERVE_FRESH_TRIES; i++) {
-		uint64_t mono = clock_mono_ns(), tsc = observe_load(&o->report->cpu[0].tsc);
-		unsigned __int128 ahead = (unsigned __int128)(tsc - s->tsc) * 1000000 / khz;
-
-		if (i == 0 || ahead > mono - s->mono_ns) {
-			s->mono_ns = mono;
-			s->tsc = tsc;
-		}
-		nanosleep(&pause, NULL);
-	}
-}
-
-void observe_sample(const struct observed *o, struct observe_sample *s)
-{
-	*s = (struct observe_sample){ 0 };
-	observe_clock(o, s);
-	observe_count(o, s);
 }
 
 uint64_t observe_gap_reset(const struct observed *o)
@@ -303,20 +285,43 @@ uint64_t observe_gap_ns(const struct observed *o, uint64_t *end_tsc)
 	return observe_ticks_ns(o, longest);
 }
 
-/* The gap of vCPU @cpu that began at its heartbeat @left, in ticks; 0 if it is not noted. */
-static uint64_t observe_gap_at(const struct observed *o, uint64_t cpu, uint64_t left)
+/* The noted gap of vCPU @cpu that begins first at or after @from; false if there is none. */
+static bool observe_gap_after(
+	const struct observed *o, uint64_t cpu, uint64_t from, uint64_t *start, uint64_t *end)
 {
-	/* A vCPU may be stopped between a heartbeat and the store that publishes it. */
-	uint64_t near = o->h.tsc_khz / 100;
+	bool any = false;
 
 	for (size_t k = 0; k < BENCH_GAPS; k++) {
 		const struct bench_gap *g = &o->report->gap[cpu][k];
-		uint64_t start = observe_load(&g->start_tsc), end = observe_load(&g->end_tsc);
+		uint64_t a = observe_load(&g->start_tsc), b = observe_load(&g->end_tsc);
 
-		if (start - left <= near && end > start)
-			return end - start;
+		if (a < from || b <= a || (any && a >= *start))
+			continue;
+		*start = a;
+		*end = b;
+		any = true;
 	}
-	return 0;
+	return any;
+}
+
+/*
+ * The gap in which vCPU @cpu, whose last published heartbeat at the source was at @left, was
+ * stopped, in ticks; 0 if it is not noted. The store that publishes a heartbeat often traps, and
+ * that is where a vCPU is stopped: then the heartbeat is published at the target only, and the gap
+ * that holds the freeze begins with it. Until then may lie another gap, which ends where that one
+ * begins.
+ */
+static uint64_t observe_gap_at(const struct observed *o, uint64_t cpu, uint64_t left)
+{
+	uint64_t start, end, start2, end2;
+
+	if (!observe_gap_after(o, cpu, left, &start, &end) ||
+		start - left > o->h.tsc_khz * OBSERVE_NEAR_MS)
+		return 0;
+	if (observe_gap_after(o, cpu, start + 1, &start2, &end2) && start2 == end &&
+		end2 - start2 > end - start)
+		return end2 - start2;
+	return end - start;
 }
 
 uint64_t observe_freeze_ns(const struct observed *from, const struct observed *to)

@@ -33,20 +33,26 @@ struct observed {
 };
 #define OBSERVED_NONE ((struct observed){ .pidfd = -1, .fd = -1 })
 
-/* One look at the running guest. */
+/* The counters, summed over the vCPUs. */
 struct observe_sample {
-	uint64_t mono_ns; /* this host's clock */
-	uint64_t tsc; /* the first vCPU's at its last heartbeat, at most us older than mono_ns */
-	uint64_t count_ns; /* this host's clock when the counters below were read */
-	uint64_t written;  /* pages, all vCPUs */
+	uint64_t count_ns; /* this host's clock when they were read */
+	uint64_t written;  /* pages */
 	uint64_t filled;   /* likewise */
-	uint64_t errors;   /* stamp errors, all vCPUs */
+	uint64_t errors;   /* stamp errors */
 };
 
 /* Finds guest @name in runtime directory @dir. The caller detaches. */
 int observe_attach(struct observed *o, const char *dir, const char *name, struct err *e);
 /* As attach, but to memory file @fd (kept) with one region at 0 of @size bytes: for tests. */
 int observe_attach_fd(struct observed *o, int fd, uint64_t size, struct err *e);
+/*
+ * As attach, to a memory file @fd (kept) that is known already, with its @n regions. @map false:
+ * the report is left alone, for a file in which a page may not be made yet, until
+ * observe_report().
+ */
+int observe_attach_file(struct observed *o, pid_t pid, int fd, const struct observe_region *r,
+	uint32_t n, bool map, struct err *e);
+int observe_report(struct observed *o, struct err *e);
 void observe_detach(struct observed *o);
 
 /* The guest's header into @o->h. 0; -EAGAIN: not published yet; -EPROTO: not our guest. */
@@ -59,7 +65,7 @@ int observe_populate(const struct observed *o, struct err *e);
 /* True if every vCPU that shares the work is in @state, and there is one. */
 bool observe_all(const struct observed *o, enum bench_state state);
 
-void observe_sample(const struct observed *o, struct observe_sample *s);
+void observe_count(const struct observed *o, struct observe_sample *s);
 
 /* Restarts every vCPU's longest gap. Before a move only: nobody tracks this write. */
 uint64_t observe_gap_reset(const struct observed *o);

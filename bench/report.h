@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a measurement found: a table for people, JSON for programs.
+ * What a measurement found: tables for people, JSON for programs, a page to look at.
  * Next in the flow: docs/bench.md says what each figure means.
  */
 #ifndef WATARI_BENCH_REPORT_H
@@ -12,12 +12,20 @@
 #include "bench/campaign.h"
 #include "hv/base/err.h"
 
-/* The runs and their min, median, p99 and max. */
-void report_table(const struct campaign *k, FILE *out);
+#define REPORT_SCHEMA  "watari-bench-downtime"
+#define REPORT_VERSION 2
 
-/* {"config":..., "runs":[...], "summary":...}; NULL without memory. The caller owns it. */
+/* For each case: its runs if they are few, the statistics, the systems side by side. */
+void report_table(const struct campaign *k, FILE *out);
+/* Of watari's transport and the peer's modes: what each agreed on with the observer. */
+void report_agreement(const struct campaign *k, unsigned *agree, unsigned *of);
+
+/* docs/bench.md has the schema; NULL without memory. The caller owns it. */
 json_t *report_json(const struct campaign *k);
 /* Writes report_json() to @path, "-" for stdout. */
 int report_write(const struct campaign *k, const char *path, struct err *e);
+
+/* One page that needs nothing else, to @path. -ENOENT: there is no gnuplot. */
+int report_html(const struct campaign *k, const char *path, struct err *e);
 
 #endif

@@ -23,6 +23,9 @@ void stats_of(double *v, size_t n, struct stats *out)
 	out->min = v[0];
 	out->max = v[n - 1];
 	out->median = n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+	out->has_p90 = n >= STATS_P90_MIN;
+	if (out->has_p90)
+		out->p90 = v[(n * 90 + 99) / 100 - 1];
 	out->has_p99 = n >= STATS_P99_MIN;
 	if (out->has_p99)
 		out->p99 = v[(n * 99 + 99) / 100 - 1];

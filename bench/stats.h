@@ -8,10 +8,12 @@
 
 /* The fewest samples of which a 99th percentile says more than the maximum does. */
 #define STATS_P99_MIN 100
+#define STATS_P90_MIN 20 /* and a 90th: two lie beyond it */
 
 struct stats {
 	size_t n;
-	double min, median, p99, max;
+	double min, median, p90, p99, max;
+	bool has_p90; /* n >= STATS_P90_MIN; otherwise p90 is 0 */
 	bool has_p99; /* n >= STATS_P99_MIN; otherwise p99 is 0 */
 };
 

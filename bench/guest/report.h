@@ -14,7 +14,7 @@
 
 #define BENCH_REPORT_GPA  0x100000ull           /* guest-physical address of struct bench_report */
 #define BENCH_MAGIC       0x54534555472d5457ull /* "WT-GUEST" */
-#define BENCH_LAYOUT      1ull
+#define BENCH_LAYOUT      2ull
 #define BENCH_CPUS_MAX    64
 #define BENCH_AREAS_MAX   8
 #define BENCH_CMDLINE_MAX 2048 /* bytes the guest reads of its command line, NUL included */
@@ -78,7 +78,7 @@ struct bench_slot {
  * Every gap of BENCH_GAP_NOTE_US or more, the n-th of a vCPU in entry n % BENCH_GAPS. The gap that
  * holds a freeze is the one that starts at the tsc which the vCPU's slot shows at the source.
  */
-#define BENCH_GAPS        64
+#define BENCH_GAPS        960 /* on a crowded machine a few seconds of them */
 #define BENCH_GAP_NOTE_US 100
 
 struct bench_gap {
@@ -94,6 +94,7 @@ struct bench_report {
 
 _Static_assert(sizeof(struct bench_header) == 4096, "header is one page");
 _Static_assert(sizeof(struct bench_slot) == 128, "a slot is two cache lines");
-_Static_assert(sizeof(struct bench_report) == 19 * 4096, "the report is 19 pages");
+_Static_assert(
+	sizeof(struct bench_report) == 243 * 4096, "the report ends below the guest's image");
 
 #endif

@@ -3,8 +3,9 @@
 #include "bench/bench.h"
 
 #include "hv/cmd/cmd.h"
+#include "hv/cmd/transports.h"
 
 int cmd_bench(int argc, char **argv)
 {
-	return bench_main(argc, argv);
+	return bench_main(argc, argv, transport_at);
 }

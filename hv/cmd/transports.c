@@ -39,3 +39,8 @@ int transports_find(const char *name, struct xport_list *out, struct err *e)
 	}
 	return err_set(e, -EINVAL, "there is no transport '%.32s' here; there is: %s", name, known);
 }
+
+const struct xport_ops *transport_at(size_t i)
+{
+	return i < TRANSPORTS ? transports[i] : NULL;
+}

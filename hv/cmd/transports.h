@@ -11,4 +11,7 @@
  */
 int transports_find(const char *name, struct xport_list *out, struct err *e);
 
+/* The transports by number, for who wants all of them; NULL behind the last. */
+const struct xport_ops *transport_at(size_t i);
+
 #endif

@@ -26,16 +26,21 @@ void mig_params_default(struct mig_params *p)
 	};
 }
 
+static const char *const on_stall_names[] = {
+	[MIG_ON_STALL_THROTTLE] = "throttle",
+	[MIG_ON_STALL_FREEZE] = "freeze",
+	[MIG_ON_STALL_ABORT] = "abort",
+};
+
+const char *mig_on_stall_name(enum mig_on_stall s)
+{
+	return on_stall_names[s];
+}
+
 int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e)
 {
-	static const char *const names[] = {
-		[MIG_ON_STALL_THROTTLE] = "throttle",
-		[MIG_ON_STALL_FREEZE] = "freeze",
-		[MIG_ON_STALL_ABORT] = "abort",
-	};
-
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(text, names[i]) == 0) {
+	for (unsigned i = 0; i < sizeof(on_stall_names) / sizeof(on_stall_names[0]); i++) {
+		if (strcmp(text, on_stall_names[i]) == 0) {
 			*out = (enum mig_on_stall)i;
 			return 0;
 		}

@@ -20,6 +20,7 @@
 #include "hv/migrate/xport.h"
 
 /* "throttle", "freeze", "abort"; -EINVAL names what it got. */
+const char *mig_on_stall_name(enum mig_on_stall s);
 int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e);
 
 #define MIG_BANDWIDTH_LEAST (1ull << 20) /* bytes/s */
@@ -31,6 +32,7 @@ struct mig_params {
 	unsigned streams;            /* 1..16, default 1 */
 	uint64_t connect_timeout_ns; /* rendezvous and connection each; default 5 s */
 	struct xport_rdma rdma;      /* this end's wishes; default none */
+	uint64_t test_stall_ns; /* stands still so long once frozen, to prove an instrument; 0 */
 };
 void mig_params_default(struct mig_params *p);
 

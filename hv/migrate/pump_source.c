@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
@@ -146,6 +147,15 @@ static void pump_share(struct pump *p, unsigned share)
 	p->share_at = now;
 }
 
+/* A blackout of known length: whoever measures blackouts has to find it. docs/bench.md. */
+static void pump_test_stall(uint64_t ns)
+{
+	uint64_t end = clock_mono_ns() + ns;
+
+	while (clock_mono_ns() < end)
+		usleep(50);
+}
+
 static void pump_do_freeze(struct pump *p)
 {
 	struct err e = { 0 };
@@ -159,6 +169,8 @@ static void pump_do_freeze(struct pump *p)
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
 	}
+	if (p->a->params.test_stall_ns)
+		pump_test_stall(p->a->params.test_stall_ns);
 	p->stopped_at = clock_mono_ns();
 	pump_simple(p, SOURCE_EV_FROZEN, 0, 0, 0);
 }

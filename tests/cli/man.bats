@@ -21,6 +21,12 @@ options_of_man() {
 	done
 }
 
+@test "what the benches' --help names, their page names" {
+	diff <(for c in downtime transport tracker target guest demo; do
+		"$W" bench "$c" --help
+	done | perl -ne 'print "$1\n" if /^ +(?:-\S, )?--([a-z-]+)/' | sort -u) <(options_of_man bench)
+}
+
 @test "every command has a page, and watari(1) refers to it" {
 	"$W" help | perl -ne 'print "$1\n" if /^  ([a-z]+) /' | while read -r c; do
 		[ "$c" = help ] && continue

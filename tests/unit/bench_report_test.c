@@ -12,7 +12,7 @@
 
 #include "bench/report.h"
 
-static struct bench_run make_run(uint64_t gap_us, bool good)
+static struct bench_run make_run(uint64_t away_us, bool good)
 {
 	struct bench_run r = {
 		.vmm = { .total_ns = 700000000,
@@ -20,96 +20,223 @@ static struct bench_run make_run(uint64_t gap_us, bool good)
 			.sent_bytes = 1ull << 30,
 			.goodput = 1500000000,
 			.blackout.total_ns = 4000000 },
-		.gap_ns = gap_us * 1000,
+		.gap_ns = away_us * 1000 + 500,
+		.freeze_ns = away_us * 1000,
+		.freeze_noted = true,
+		.quiet_gap_ns = 1000000,
+		.seen.moved_ns = away_us * 1000,
 		.rate_before = 200000,
 		.rate_during = 150000.5,
+		.verify_done = true,
 	};
 
 	r.verify.pages_differ = good ? 0 : 1;
 	return r;
 }
 
-static struct campaign make_campaign(struct bench_run *runs, unsigned n)
-{
-	struct campaign k = { .done = n, .run = runs, .fill_bytes = 1ull << 30 };
+/* Two systems, one case, two moves each unless said otherwise. */
+struct world {
+	struct bench_plan plan;
+	struct campaign k;
+	struct bench_series series[2];
+	struct bench_run run[2][2];
+};
 
-	bench_config_default(&k.config);
-	k.config.runs = n;
-	return k;
+static void world_init(struct world *w, uint64_t ours_us, uint64_t peer_us)
+{
+	struct err e = { 0 };
+
+	memset(w, 0, sizeof(*w));
+	assert_int_equal(bench_plan_init(&w->plan, &e), 0);
+	w->plan.runs = 2;
+	w->k = (struct campaign){ .plan = &w->plan, .series = w->series, .nseries = 2 };
+	for (int i = 0; i < 2; i++) {
+		w->series[i] = (struct bench_series){ .config = &w->plan.cases[0],
+			.sys = i ? &bench_qemu : &bench_watari,
+			.variant = i ? "multifd" : "tcp",
+			.done = 2,
+			.run = w->run[i],
+			.fill_bytes = 1ull << 30 };
+		snprintf(w->series[i].label, sizeof(w->series[i].label), "%s",
+			i ? "qemu multifd" : "watari tcp");
+		for (int r = 0; r < 2; r++)
+			w->run[i][r] = make_run(i ? peer_us : ours_us + 2000u * (unsigned)r, true);
+	}
+}
+
+static char *table(const struct world *w)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+
+	report_table(&w->k, f);
+	fclose(f);
+	return text;
 }
 
 static void json_carries_every_promised_key(void **state)
 {
 	static const char *const keys[] = { "transport", "memory_bytes", "blackout_guest_us",
 		"blackout_vmm_us", "total_ms", "rounds", "bytes_sent", "work_rate_before",
-		"work_rate_during", "verified" };
-	struct bench_run runs[] = { make_run(5000, true), make_run(7000, true) };
-	struct campaign k = make_campaign(runs, 2);
-	json_t *j = report_json(&k), *run, *guest;
+		"work_rate_during", "verified", "freeze_guest_us", "freeze_observer_us", "timeline",
+		"cpu_source_ms", "peak_target_bytes", "bytes_wire", "agrees" };
+	static const char *const top[] = { "schema", "version", "machine", "cases", "runs",
+		"config", "summary", "interrupted", "observer_agrees" };
+	struct world w;
+	json_t *j, *run, *guest;
 
 	(void)state;
+	world_init(&w, 5000, 50000);
+	j = report_json(&w.k);
 	assert_non_null(j);
-	assert_int_equal(json_array_size(json_object_get(j, "runs")), 2);
+	for (size_t i = 0; i < sizeof(top) / sizeof(top[0]); i++)
+		assert_non_null(json_object_get(j, top[i]));
+	assert_int_equal(json_array_size(json_object_get(j, "runs")), 4);
 	run = json_array_get(json_object_get(j, "runs"), 0);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		assert_non_null(json_object_get(run, keys[i]));
 	assert_true(json_is_true(json_object_get(run, "verified")));
 	assert_int_equal(json_integer_value(json_object_get(run, "rounds")), 3);
-	assert_true(json_real_value(json_object_get(run, "blackout_guest_us")) == 5000);
+	assert_true(json_real_value(json_object_get(run, "freeze_guest_us")) == 5000);
 	assert_true(json_real_value(json_object_get(run, "total_ms")) == 700);
-	guest = json_object_get(json_object_get(j, "summary"), "blackout_guest_us");
+	guest = json_object_get(json_object_get(j, "summary"), "freeze_guest_us");
 	assert_true(json_real_value(json_object_get(guest, "median")) == 6000);
+	assert_int_equal(json_integer_value(json_object_get(guest, "n")), 2);
 	assert_true(json_is_null(json_object_get(guest, "p99")));
 	json_decref(j);
+	bench_plan_fini(&w.plan);
+}
+
+static void the_ratio_is_the_peers_median_by_ours(void **state)
+{
+	struct world w;
+	json_t *j, *systems;
+
+	(void)state;
+	world_init(&w, 5000, 60000); /* our median is 6000 */
+	j = report_json(&w.k);
+	systems = json_object_get(json_array_get(json_object_get(j, "cases"), 0), "systems");
+	assert_int_equal(json_array_size(systems), 2);
+	assert_true(json_real_value(json_object_get(
+			    json_object_get(json_array_get(systems, 1), "ratio_to_first"),
+			    "freeze_guest_us")) == 10);
+	json_decref(j);
+	bench_plan_fini(&w.plan);
 }
 
 static void a_run_that_did_not_verify_fails_the_whole(void **state)
 {
-	struct bench_run runs[] = { make_run(5000, true), make_run(7000, false) };
-	struct campaign k = make_campaign(runs, 2);
-	json_t *j = report_json(&k);
+	struct world w;
+	json_t *j;
 
 	(void)state;
-	assert_false(campaign_passed(&k));
+	world_init(&w, 5000, 50000);
+	assert_true(campaign_passed(&w.k));
+	w.run[1][1] = make_run(7000, false); /* the peer's memory is the peer's business */
+	assert_true(campaign_passed(&w.k));
+	w.run[0][1] = make_run(7000, false);
+	assert_false(campaign_passed(&w.k));
+	j = report_json(&w.k);
 	assert_true(json_is_false(
 		json_object_get(json_array_get(json_object_get(j, "runs"), 1), "verified")));
-	k.done = 1;
-	assert_false(campaign_passed(&k)); /* two were asked for */
-	k.config.runs = 1;
-	assert_true(campaign_passed(&k));
 	json_decref(j);
+	w.series[0].done = 1;
+	assert_false(campaign_passed(&w.k)); /* two were asked for */
+	w.plan.runs = 1;
+	assert_true(campaign_passed(&w.k));
+	bench_plan_fini(&w.plan);
 }
 
-static void the_table_has_a_dash_for_p99_and_says_why(void **state)
+static void a_move_that_did_not_come_about_is_told_and_counts_in_no_figure(void **state)
 {
-	struct bench_run runs[] = { make_run(5000, true) };
-	struct campaign k = make_campaign(runs, 1);
-	char *text = NULL;
-	size_t n = 0;
-	FILE *f = open_memstream(&text, &n);
+	struct world w;
+	char *text;
+	json_t *j;
 
 	(void)state;
-	report_table(&k, f);
-	fclose(f);
-	assert_non_null(strstr(text, "blackout, guest"));
-	assert_non_null(strstr(text, "5.00 ms"));
-	assert_non_null(strstr(text, "p99: not from 1 runs"));
-	assert_non_null(strstr(text, "Verified: 1 of 1"));
+	world_init(&w, 5000, 50000);
+	w.k.nseries = 1;
+	w.run[0][1] = (struct bench_run){ .failed = true, .why = "it dirties too fast" };
+	w.series[0].failed = 1;
+	assert_false(campaign_passed(&w.k));
+	text = table(&w);
+	assert_non_null(strstr(text, "did not move: it dirties too fast"));
 	free(text);
+	j = report_json(&w.k);
+	assert_int_equal(
+		json_integer_value(json_object_get(
+			json_object_get(json_object_get(j, "summary"), "freeze_guest_us"), "n")),
+		1);
+	json_decref(j);
+	bench_plan_fini(&w.plan);
+}
+
+static void the_table_has_a_dash_for_percentiles_of_too_few(void **state)
+{
+	struct world w;
+	char *text;
+
+	(void)state;
+	world_init(&w, 5000, 50000);
+	w.k.nseries = 1;
+	text = table(&w);
+	assert_non_null(strstr(text, "longest pause"));
+	assert_non_null(strstr(text, "5.00 ms"));
+	assert_non_null(strstr(text, "Of 2 moves; a percentile needs samples: p90 20, p99 100"));
+	assert_non_null(strstr(text, "Verified: 2 of 2"));
+	free(text);
+	bench_plan_fini(&w.plan);
+}
+
+static void systems_stand_side_by_side(void **state)
+{
+	struct world w;
+	char *text;
+
+	(void)state;
+	world_init(&w, 5000, 60000);
+	snprintf(w.series[1].refused, sizeof(w.series[1].refused), "QEMU: no such mode");
+	text = table(&w);
+	assert_non_null(strstr(text, "watari tcp"));
+	assert_non_null(strstr(text, "qemu multifd"));
+	assert_non_null(strstr(text, "60.00"));
+	assert_non_null(strstr(text, "10.0"));
+	assert_non_null(strstr(text, "qemu multifd: QEMU: no such mode"));
+	free(text);
+	bench_plan_fini(&w.plan);
 }
 
 static void a_table_without_runs_says_so(void **state)
 {
-	struct campaign k = make_campaign(NULL, 0);
-	char *text = NULL;
-	size_t n = 0;
-	FILE *f = open_memstream(&text, &n);
+	struct world w;
+	char *text;
 
 	(void)state;
-	report_table(&k, f);
-	fclose(f);
+	world_init(&w, 5000, 50000);
+	w.series[0].done = w.series[1].done = 0;
+	text = table(&w);
 	assert_non_null(strstr(text, "No move was completed"));
 	free(text);
+	bench_plan_fini(&w.plan);
+}
+
+static void a_report_that_guest_and_observer_dispute_says_so(void **state)
+{
+	struct world w;
+	char *text;
+
+	(void)state;
+	world_init(&w, 5000, 50000);
+	w.run[0][0].seen.moved_ns = 6000001; /* more than 1 ms and a tenth apart */
+	assert_false(bench_run_agrees(&w.run[0][0]));
+	w.run[1][0].seen.moved_ns = 54000000; /* more than 1 ms, but within a tenth */
+	assert_true(bench_run_agrees(&w.run[1][0]));
+	text = table(&w);
+	assert_non_null(strstr(text, "agree on 3 of 4"));
+	assert_non_null(strstr(text, "TRUST NEITHER"));
+	free(text);
+	bench_plan_fini(&w.plan);
 }
 
 static void a_clock_that_stood_still_counts_as_blackout(void **state)
@@ -118,9 +245,11 @@ static void a_clock_that_stood_still_counts_as_blackout(void **state)
 
 	(void)state;
 	r.lost_ns = BENCH_CLOCK_NOISE_NS; /* noise */
-	assert_int_equal(bench_run_blackout_ns(&r), 3000000);
+	assert_int_equal(bench_run_freeze_ns(&r), 3000000);
 	r.lost_ns = 20000000;
+	assert_int_equal(bench_run_freeze_ns(&r), 23000000);
 	assert_int_equal(bench_run_blackout_ns(&r), 23000000);
+	assert_int_equal(bench_run_net_ns(&r), 22000000);
 }
 
 static void options_become_the_guests_command_line(void **state)
@@ -147,9 +276,10 @@ static void bad_values_are_named(void **state)
 	static const struct {
 		const char *option, *value;
 	} bad[] = { { "memory", "banana" }, { "memory", "65M1" }, { "workset", "5000" },
-		{ "vcpus", "0" }, { "vcpus", "65" }, { "runs", "0" }, { "runs", "-1" },
+		{ "vcpus", "0" }, { "vcpus", "65" }, { "streams", "17" }, { "on-stall", "wait" },
 		{ "pattern", "warm" }, { "content", "" }, { "fill", "most" },
-		{ "downtime-limit", "0" }, { "downtime-limit", "2m" }, { "rate", "1e6" } };
+		{ "downtime-limit", "0" }, { "downtime-limit", "2m" }, { "rate", "1e6" },
+		{ "test-stall", "2s" } };
 	struct bench_config c;
 
 	(void)state;
@@ -204,9 +334,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_carries_every_promised_key),
+		cmocka_unit_test(the_ratio_is_the_peers_median_by_ours),
 		cmocka_unit_test(a_run_that_did_not_verify_fails_the_whole),
-		cmocka_unit_test(the_table_has_a_dash_for_p99_and_says_why),
+		cmocka_unit_test(a_move_that_did_not_come_about_is_told_and_counts_in_no_figure),
+		cmocka_unit_test(the_table_has_a_dash_for_percentiles_of_too_few),
+		cmocka_unit_test(systems_stand_side_by_side),
 		cmocka_unit_test(a_table_without_runs_says_so),
+		cmocka_unit_test(a_report_that_guest_and_observer_dispute_says_so),
 		cmocka_unit_test(a_clock_that_stood_still_counts_as_blackout),
 		cmocka_unit_test(options_become_the_guests_command_line),
 		cmocka_unit_test(bad_values_are_named),

@@ -1,0 +1,133 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The bench as an instrument: what it shows is what happened, and nothing is what it shows of
+# nothing.
+
+load helper
+
+# A small guest, so that a move takes a fraction of a second.
+SMALL="--memory 128M --workset 2M --warm-up 0"
+
+# json EXPRESSION: in Perl, of the results as $r, in r.json.
+json() {
+	perl -MJSON::PP -MList::Util=min,max,sum -0777 -e '
+		open my $in, "<", "r.json" or die "r.json: $!\n";
+		my $r = decode_json(<$in>);
+		my @runs = @{$r->{runs}};
+		my $v = eval shift;
+		die $@ if $@;
+		print ref $v eq "JSON::PP::Boolean" ? $v ? "true" : "false" : $v, "\n";
+	' "$1"
+}
+
+bench() {
+	XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR timeout -v 200 "$W" bench downtime "$@"
+}
+
+@test "every combination of the lists is a case; the JSON says which version it is" {
+	bench $SMALL --rate 1000,50000 --downtime-limit 10ms,20ms --runs 1 --json r.json
+	[ "$(json '$r->{schema}')" = watari-bench-downtime ]
+	[ "$(json '$r->{version}')" = 2 ]
+	[ "$(json 'scalar @{$r->{cases}}')" = 4 ]
+	[ "$(json 'join ",", map { "$_->{rate}/$_->{downtime_limit_ns}" } @runs')" = \
+		1000/10000000,1000/20000000,50000/10000000,50000/20000000 ]
+	[ "$(json 'scalar grep { $_->{verified} } @runs')" = 4 ]
+	[ "$(json 'scalar grep { @{$_->{timeline}{work_pages}} < 150 } @runs')" = 0 ]
+	[ "$(json 'scalar grep { $_->{cpu_target_ms} <= 0 || $_->{peak_target_bytes} < 100e6 } @runs')" = 0 ]
+	[ -z "$(ls -d watari-bench.* 2>/dev/null)" ]
+}
+
+# Of several moves the least disturbed is compared: noise only ever adds.
+@test "a stall of 30 ms in the switchover shows as 30 ms, to guest and observer, within 1 ms" {
+	bench $SMALL --test-stall 0,30ms --runs 6 --json r.json
+	json 'join "\n", map { "$_->{test_stall_ns} $_->{freeze_guest_us} $_->{freeze_observer_us}" } @runs'
+	for seen in freeze_guest_us freeze_observer_us; do
+		[ "$(json "
+			my (\$with, \$without) = map { my \$ns = \$_;
+				min map { \$_->{$seen} } grep { \$_->{test_stall_ns} == \$ns } @runs } 3e7, 0;
+			abs(\$with - \$without - 30000) <= 1000 ? 'yes' : 'no'")" = yes ]
+	done
+}
+
+@test "no move, no blackout" {
+	bench $SMALL --test-still --runs 3 --json r.json
+	[ "$(json 'max map { $_->{freeze_guest_us}, $_->{freeze_observer_us}, $_->{blackout_vmm_us} } @runs')" = 0 ]
+	[ "$(json 'scalar grep { $_->{work_rate_before} <= 0 } @runs')" = 0 ]
+}
+
+@test "guest and observer agree" {
+	bench $SMALL --runs 10 --json r.json
+	json 'join "\n", map { "$_->{freeze_guest_us} $_->{freeze_observer_us} $_->{freeze_noted}" } @runs'
+	[ "$(json '$r->{observer_agrees}{moves} >= 9 ? "yes" : "no"')" = yes ]
+}
+
+@test "a peer that is not there is told and is no failure" {
+	run bench $SMALL --runs 1 --peer qemu --peer-binary /nowhere/qemu --json r.json
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"No peer: /nowhere/qemu cannot be used"* ]]
+	[[ $(json '$r->{no_peer}') == *"/nowhere/qemu"* ]]
+	[ "$(json 'scalar @runs')" = 1 ]
+}
+
+@test "the peer moves the same guest under the same eyes, in turns" {
+	command -v qemu-system-x86_64 >/dev/null || skip "there is no qemu-system-x86_64: install qemu-system-x86"
+	bench $SMALL --runs 2 --peer qemu --peer-mode precopy,multifd --verify-peer --json r.json
+	[ -z "$(json '$r->{no_peer} // ""')" ] || skip "$(json '$r->{no_peer}')"
+	[ "$(json 'join ",", map { "$_->{config}{label}" } @{$r->{cases}[0]{systems}}')" = \
+		"watari tcp,qemu precopy,qemu multifd" ]
+	[ "$(json 'scalar @runs')" = 6 ]
+	[ "$(json 'scalar grep { !$_->{moved} || !$_->{verified} || $_->{freeze_observer_us} <= 0 } @runs')" = 0 ]
+	[ "$(json '$r->{cases}[0]{systems}[1]{ratio_to_first}{freeze_guest_us} > 0 ? "yes" : "no"')" = yes ]
+	! "$TOOLS/pids" "$BATS_TEST_TMPDIR" | grep .
+}
+
+@test "Ctrl-C ends it, and what was done is kept" {
+	XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR "$W" bench downtime $SMALL --runs 1000 --json r.json \
+		>out 2>err 3>&- &
+	pid=$!
+	until_ok 60 grep -q "move 2/1000: away" err
+	kill -INT "$pid"
+	! wait "$pid"
+	cat out err
+	[ "$(json '$r->{interrupted}')" = true ]
+	[ "$(json 'scalar @runs >= 2 ? "yes" : "no"')" = yes ]
+	[ -z "$(ls -d watari-bench.* 2>/dev/null)" ]
+}
+
+@test "what this machine cannot hold is refused before anything starts" {
+	run bench --memory 64M,8192G
+	[ "$status" -eq 1 ]
+	[[ $output == *"--memory: a guest and its copy take"*"this machine has"* ]]
+}
+
+# shot FILE FLAGS...: the page as Chromium shows it, with whatever its console said in FILE.log.
+shot() {
+	local file=$1
+	shift
+	timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
+		--disable-background-networking --disable-component-update --disable-sync \
+		--user-data-dir="$PWD/profile-$file" --enable-logging=stderr --hide-scrollbars \
+		--window-size=1100,2400 "$@" --screenshot="$PWD/$file" "file://$PWD/page.html" \
+		>"$file.log" 2>&1
+}
+
+@test "the page needs nothing else, and is drawn in light and in dark" {
+	command -v gnuplot >/dev/null || skip "there is no gnuplot: install gnuplot-nox"
+	bench $SMALL --runs 2 --html page.html
+	! grep -E '<script|<link|<img|src=|url\(|@import' page.html
+	! grep -oE '(xlink:)?href=.[^#]' page.html
+	[ "$(grep -o '<figure>' page.html | wc -l)" = 2 ]
+	[ "$(grep -o '<svg role' page.html | wc -l)" = 2 ]
+	[ -z "$(grep -oE " id=['\"][^'\"]+" page.html | sort | uniq -d)" ]
+	command -v chromium >/dev/null || skip "there is no chromium: install it to see the page drawn"
+	shot light.png
+	shot dark.png --blink-settings=preferredColorScheme=0
+	! grep -E 'CONSOLE|Page load failed' light.png.log dark.png.log
+	"$ROOT/tests/lib/png-colours" light.png 2a7fd4 ffffff 16191c >light.txt
+	"$ROOT/tests/lib/png-colours" dark.png 2a7fd4 ffffff 16191c >dark.txt
+	tail -n 3 light.txt dark.txt
+	# the plots' blue in both; paper white in one, black in the other
+	[ "$(sed -n 's/2a7fd4 //p' light.txt)" -gt 200 ] && [ "$(sed -n 's/2a7fd4 //p' dark.txt)" -gt 200 ]
+	[ "$(sed -n 's/ffffff //p' light.txt)" -gt 1000000 ] && [ "$(sed -n 's/16191c //p' dark.txt)" -gt 1000000 ]
+}
