@@ -11,10 +11,12 @@
 #include "hv/migrate/pump.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "hv/base/clock.h"
+#include "hv/base/log.h"
 #include "hv/base/urgency.h"
 #include "hv/migrate/populate.h"
 #include "hv/migrate/target.h"
@@ -318,6 +320,8 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 	urgency_set(URGENCY_NORMAL);
 	tpump_linger(&p, p.t.state == TARGET_DONE ? TARGET_LINGER_NS : 100 * NSEC_PER_MSEC);
 	out->populated_bytes = populate_free(p.ahead);
+	log_debug("%" PRIu64 " bytes of guest memory were allocated ahead of their arrival",
+		out->populated_bytes);
 	a->xport->stats(x, &st);
 	out->committed = p.t.state == TARGET_DONE;
 	out->total_ns = clock_mono_ns() - p.start;

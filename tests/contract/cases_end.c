@@ -231,6 +231,12 @@ static void stats_add_up(void **state)
 	assert_true(a.wire_bytes_out > a.put_bytes + 10);
 	assert_true(a.wire_bytes_out < a.put_bytes + 10 + 64 * 64);
 	assert_int_equal(b.puts, 0);
+	/* A transport that knows where puts arrive says so; one-sided ones cannot. */
+	if (b.arrived_end) {
+		assert_int_equal(b.arrived_region, 0);
+		assert_int_equal(b.arrived_end % XPORT_BLOCK_SIZE, 0);
+		assert_in_range(b.arrived_end, XPORT_BLOCK_SIZE, 8 * XPORT_BLOCK_SIZE);
+	}
 	/* What was delivered is acknowledged as soon as the peer's host gets to it. */
 	for (uint64_t t0 = now_ns(); a.in_transit_bytes && now_ns() - t0 < LONG_NS;) {
 		end_poll(&p.src, NSEC_PER_MSEC);

@@ -106,6 +106,7 @@ static void rig_move(struct rig *r)
 {
 	uint64_t posted = 0, start = clock_mono_ns();
 	bool arrived = false;
+	struct xport_stats st;
 	struct xport_event ev;
 	struct err e;
 
@@ -126,6 +127,8 @@ static void rig_move(struct rig *r)
 		assert_true(clock_mono_ns() - start < LONG_NS);
 	}
 	assert_memory_equal(r->to, r->from, REGION_SIZE);
+	ops->stats(r->dst, &st);
+	assert_int_equal(st.arrived_end, REGION_SIZE);
 }
 
 static void loopback_copies_and_zero_copy_gives_way(void **state)
