@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns the one sentence about what RDMA could do here: device, port, GID, what may be pinned; or
- * what is missing and how to mend it. Must leave nothing behind, and take 100 ms at most.
+ * what is missing and how to mend it. Must leave nothing behind, and take half a second at most.
  * Next in the flow: hv/cmd chooses by it.
  */
 #include <arpa/inet.h>
@@ -16,7 +16,7 @@
 #include "transport-rdma/limits.h"
 #include "transport-rdma/status.h"
 
-#define XRDMA_PROBE_NS (100 * NSEC_PER_MSEC)
+#define XRDMA_PROBE_NS (500 * NSEC_PER_MSEC)
 
 static void probe_no(struct xport_probe *out, const char *why)
 {
@@ -136,7 +136,7 @@ static int probe_resolve(
 		return r;
 	r = xrdma_cm_next(id->channel, deadline, &ev);
 	if (r)
-		return err_set(e, r, "the way to %s was not found in 100 ms", addr->host);
+		return err_set(e, r, "the way to %s was not found in 500 ms", addr->host);
 	if (ev->event != RDMA_CM_EVENT_ADDR_RESOLVED)
 		r = xrdma_cm_error(e, ev->event, ev->status);
 	rdma_ack_cm_event(ev);
