@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns the one sentence about what RDMA could do here: device, port, GID, what may be pinned; or
- * what is missing and how to mend it. Must leave nothing behind, and take half a second at most.
+ * what is missing and how to mend it. Must leave nothing behind, and take a second at most.
  * Next in the flow: hv/cmd chooses by it.
  */
 #include <arpa/inet.h>
@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hv/base/clock.h"
 #include "hv/base/size.h"
@@ -16,7 +17,10 @@
 #include "transport-rdma/limits.h"
 #include "transport-rdma/status.h"
 
-#define XRDMA_PROBE_NS (500 * NSEC_PER_MSEC)
+#define XRDMA_PROBE_NS NSEC_PER_SEC /* milliseconds, but for an address that answers no ARP */
+#define XRDMA_CM_NODE  "/dev/infiniband/rdma_cm"
+#define XRDMA_NO_DEVICE                                                                            \
+	"no RDMA device; without hardware: rdma link add rxe0 type rxe netdev DEV (docs/rdma.md)"
 
 static void probe_no(struct xport_probe *out, const char *why)
 {
@@ -94,9 +98,7 @@ static void probe_any(struct xport_probe *out)
 	struct ibv_device **list = ibv_get_device_list(&n);
 
 	if (n == 0)
-		probe_no(out,
-			"no RDMA device; without hardware: rdma link add rxe0 type rxe netdev "
-			"DEV (docs/rdma.md)");
+		probe_no(out, XRDMA_NO_DEVICE);
 	for (int i = 0; i < n && !out->usable; i++) {
 		struct ibv_context *ctx = ibv_open_device(list[i]);
 		union ibv_gid gid = { 0 };
@@ -136,31 +138,57 @@ static int probe_resolve(
 		return r;
 	r = xrdma_cm_next(id->channel, deadline, &ev);
 	if (r)
-		return err_set(e, r, "the way to %s was not found in 500 ms", addr->host);
+		return err_set(e, r, "the way to %s was not found within a second", addr->host);
 	if (ev->event != RDMA_CM_EVENT_ADDR_RESOLVED)
 		r = xrdma_cm_error(e, ev->event, ev->status);
 	rdma_ack_cm_event(ev);
 	return r ? r : xrdma_device_wished(&addr->rdma, id->verbs, e);
 }
 
+/*
+ * And whether the device has an entry for that way. An address of this host resolves to a device,
+ * 127.0.0.1 to any, and only the route tells that nothing can go there.
+ */
+static int probe_route(
+	struct rdma_cm_id *id, const struct xport_addr *addr, uint64_t deadline, struct err *e)
+{
+	struct rdma_cm_event *ev;
+	int r;
+
+	if (rdma_resolve_route(id, (int)(XRDMA_PROBE_NS / NSEC_PER_MSEC)))
+		return xrdma_cm_error(e, RDMA_CM_EVENT_ADDR_ERROR, -errno);
+	r = xrdma_cm_next(id->channel, deadline, &ev);
+	if (r)
+		return err_set(e, r, "the way to %s was not found within a second", addr->host);
+	if (ev->event != RDMA_CM_EVENT_ROUTE_RESOLVED)
+		r = xrdma_cm_error(e, ev->event, ev->status);
+	rdma_ack_cm_event(ev);
+	return r;
+}
+
 void xrdma_probe(const struct xport_addr *addr, struct xport_probe *out)
 {
 	struct rdma_event_channel *c;
+	uint64_t deadline = clock_mono_ns() + XRDMA_PROBE_NS;
 	struct rdma_cm_id *id = NULL;
 	struct err e = { 0 };
 
 	*out = (struct xport_probe){ 0 };
 	c = xrdma_channel(&e);
 	if (!c) {
-		probe_no(out, "no /dev/infiniband/rdma_cm: RDMA needs a device (`rdma link`) and "
-			      "the kernel modules rdma_ucm and ib_uverbs");
+		/* librdmacm has no channel without a device either */
+		probe_no(out, access(XRDMA_CM_NODE, F_OK) == 0
+				      ? XRDMA_NO_DEVICE
+				      : "no " XRDMA_CM_NODE
+					": RDMA needs a device (`rdma link`) and "
+					"the kernel modules rdma_ucm and ib_uverbs");
 		return;
 	}
 	if (!addr || !addr->host[0]) {
 		probe_any(out);
 	} else if (rdma_create_id(c, &id, NULL, RDMA_PS_TCP)) {
 		probe_no(out, "the connection manager does not answer");
-	} else if (probe_resolve(id, addr, clock_mono_ns() + XRDMA_PROBE_NS, &e)) {
+	} else if (probe_resolve(id, addr, deadline, &e) || probe_route(id, addr, deadline, &e)) {
 		probe_no(out, e.msg);
 	} else {
 		probe_port(id->verbs, id->port_num, &id->route.addr.addr.ibaddr.sgid, addr, out);

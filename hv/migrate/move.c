@@ -14,6 +14,8 @@
 #include "hv/base/clock.h"
 #include "hv/migrate/pump.h"
 
+#define MOVE_CAN_NS (10 * NSEC_PER_SEC) /* a target may load drivers from a slow disk */
+
 void mig_params_default(struct mig_params *p)
 {
 	*p = (struct mig_params){
@@ -60,11 +62,14 @@ static int move_choose(struct mig_source_args *a, int fd, const struct xport_add
 	struct mig_result *out, struct err *e)
 {
 	struct rdv_transports here, there;
-	int r = rdv_meet(fd, addr->memory, &there, a->params.connect_timeout_ns, e);
+	int r = rdv_meet(fd, addr->memory, a->params.connect_timeout_ns, e);
 
 	if (r)
 		return r;
-	choose_probe(&a->transports, addr, &here);
+	choose_probe(&a->transports, addr, &here); /* while the target looks at its own */
+	r = rdv_can_read(fd, &there, MOVE_CAN_NS, e);
+	if (r)
+		return r;
 	a->xport = choose_transport(&a->transports, &here, &there, out->note, e);
 	if (!a->xport)
 		return e->code;

@@ -67,14 +67,34 @@ int rdv_accept_decode(struct rdv_accept *a, struct rbuf *r, struct err *e)
 	return 0;
 }
 
-void rdv_hello_encode(const struct rdv_hello *h, struct wbuf *w)
+void rdv_hello_encode(uint64_t memory, struct wbuf *w)
 {
-	const struct rdv_transports *t = &h->transports;
-
 	wbuf_u64(w, RDV_MAGIC);
 	wbuf_u32(w, RDV_PROTOCOL);
 	wbuf_str(w, rdv_software());
-	wbuf_u64(w, h->memory);
+	wbuf_u64(w, memory);
+}
+
+int rdv_hello_decode(uint64_t *memory, struct rbuf *r, struct err *e)
+{
+	uint64_t magic = rbuf_u64(r);
+	uint32_t protocol = rbuf_u32(r);
+	char software[RDV_VERSION_MAX];
+
+	rbuf_str(r, software, sizeof(software));
+	if (r->failed || magic != RDV_MAGIC)
+		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
+	if (protocol != RDV_PROTOCOL)
+		return err_set(e, -EPROTO,
+			"the peer (watari %s) speaks migration protocol %u, this watari (%s) speaks %u: "
+			"use the same version on both hosts",
+			software, protocol, rdv_software(), RDV_PROTOCOL);
+	*memory = rbuf_u64(r);
+	return rbuf_done(r) ? 0 : err_set(e, -EPROTO, "the peer sent a malformed greeting");
+}
+
+void rdv_can_encode(const struct rdv_transports *t, struct wbuf *w)
+{
 	wbuf_u8(w, (uint8_t)t->n);
 	for (unsigned i = 0; i < t->n; i++) {
 		wbuf_str(w, t->t[i].name);
@@ -83,10 +103,11 @@ void rdv_hello_encode(const struct rdv_hello *h, struct wbuf *w)
 	}
 }
 
-static int rdv_transports_decode(struct rdv_transports *t, struct rbuf *r, struct err *e)
+int rdv_can_decode(struct rdv_transports *t, struct rbuf *r, struct err *e)
 {
 	unsigned n = rbuf_u8(r);
 
+	memset(t, 0, sizeof(*t));
 	if (n > RDV_TRANSPORTS_MAX)
 		goto bad;
 	for (t->n = 0; t->n < n; t->n++) {
@@ -104,24 +125,5 @@ static int rdv_transports_decode(struct rdv_transports *t, struct rbuf *r, struc
 		return 0;
 bad:
 	t->n = 0;
-	return err_set(e, -EPROTO, "the peer sent a malformed list of transports");
-}
-
-int rdv_hello_decode(struct rdv_hello *h, struct rbuf *r, struct err *e)
-{
-	uint64_t magic = rbuf_u64(r);
-	uint32_t protocol = rbuf_u32(r);
-	char software[RDV_VERSION_MAX];
-
-	memset(h, 0, sizeof(*h));
-	rbuf_str(r, software, sizeof(software));
-	if (r->failed || magic != RDV_MAGIC)
-		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
-	if (protocol != RDV_PROTOCOL)
-		return err_set(e, -EPROTO,
-			"the peer (watari %s) speaks migration protocol %u, this watari (%s) speaks %u: "
-			"use the same version on both hosts",
-			software, protocol, rdv_software(), RDV_PROTOCOL);
-	h->memory = rbuf_u64(r);
-	return rdv_transports_decode(&h->transports, r, e);
+	return err_set(e, -EPROTO, "the target sent a malformed list of transports");
 }

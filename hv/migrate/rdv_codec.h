@@ -16,17 +16,15 @@ enum rdv_type {
 	RDV_PING = 5,   /* empty */
 	RDV_PONG = 6,   /* body: u64, CLOCK_REALTIME of the target */
 	RDV_CLOCK_END = 7,
+	RDV_CAN = 8,
 };
 
-/* What HELLO says beside who speaks; what does not concern an end is 0. */
-struct rdv_hello {
-	uint64_t memory;                  /* from the source: bytes that will move */
-	struct rdv_transports transports; /* from the target: what it can do */
-};
-
-void rdv_hello_encode(const struct rdv_hello *h, struct wbuf *w);
+/* @memory: bytes that will move; 0 from the target. */
+void rdv_hello_encode(uint64_t memory, struct wbuf *w);
 /* -EPROTO for a stranger or another protocol version, naming both versions. */
-int rdv_hello_decode(struct rdv_hello *h, struct rbuf *r, struct err *e);
+int rdv_hello_decode(uint64_t *memory, struct rbuf *r, struct err *e);
+void rdv_can_encode(const struct rdv_transports *t, struct wbuf *w);
+int rdv_can_decode(struct rdv_transports *t, struct rbuf *r, struct err *e);
 void rdv_offer_encode(const struct rdv_offer *o, struct wbuf *w);
 void rdv_accept_encode(const struct rdv_accept *a, struct wbuf *w);
 

@@ -134,7 +134,7 @@ static int rdv_recv(int fd, struct rdv_frame *f, uint64_t deadline, struct err *
 	r = rbuf_of(head, sizeof(head));
 	f->len = rbuf_u32(&r);
 	f->type = rbuf_u16(&r);
-	if (f->len > sizeof(f->body) || f->type < RDV_HELLO || f->type > RDV_CLOCK_END)
+	if (f->len > sizeof(f->body) || f->type < RDV_HELLO || f->type > RDV_CAN)
 		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
 	return rdv_read(fd, f->body, f->len, deadline, e);
 }
@@ -227,18 +227,16 @@ int rdv_host(int fd, bool peer, char *host, struct err *e)
 	return 0;
 }
 
-int rdv_meet(
-	int fd, uint64_t memory, struct rdv_transports *there, uint64_t timeout_ns, struct err *e)
+int rdv_meet(int fd, uint64_t memory, uint64_t timeout_ns, struct err *e)
 {
-	uint64_t deadline = clock_mono_ns() + timeout_ns;
-	struct rdv_hello hello = { .memory = memory };
+	uint64_t deadline = clock_mono_ns() + timeout_ns, none;
 	struct rdv_frame f;
 	struct wbuf w;
 	struct rbuf b;
 	int r;
 
 	wbuf_init(&w);
-	rdv_hello_encode(&hello, &w);
+	rdv_hello_encode(memory, &w);
 	r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
 	if (!r)
 		r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
@@ -246,9 +244,19 @@ int rdv_meet(
 	if (r)
 		return r;
 	b = rbuf_of(f.body, f.len);
-	r = rdv_hello_decode(&hello, &b, e);
-	*there = hello.transports;
-	return r;
+	return rdv_hello_decode(&none, &b, e);
+}
+
+int rdv_can_read(int fd, struct rdv_transports *there, uint64_t timeout_ns, struct err *e)
+{
+	struct rdv_frame f;
+	struct rbuf b;
+	int r = rdv_expect(fd, &f, RDV_CAN, clock_mono_ns() + timeout_ns, e);
+
+	if (r)
+		return r;
+	b = rbuf_of(f.body, f.len);
+	return rdv_can_decode(there, &b, e);
 }
 
 int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
@@ -317,31 +325,7 @@ void rdv_refuse_send(int fd, const char *reason)
 
 int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e)
 {
-	struct err local = { 0 };
-	struct rdv_hello hello;
-	struct rdv_frame f;
-	struct rbuf b;
-	int r;
-
-	if (!e)
-		e = &local;
-	r = rdv_expect(fd, &f, RDV_HELLO, clock_mono_ns() + timeout_ns, e);
-	if (!r) {
-		b = rbuf_of(f.body, f.len);
-		r = rdv_hello_decode(&hello, &b, e);
-	}
-	if (r)
-		rdv_refuse_send(fd, e->msg);
-	else
-		*memory = hello.memory;
-	return r;
-}
-
-int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *o,
-	uint64_t timeout_ns, struct err *e)
-{
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
-	struct rdv_hello hello = { .transports = *here };
 	struct err local = { 0 };
 	struct rdv_frame f;
 	struct wbuf w;
@@ -351,8 +335,36 @@ int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *
 	if (!e)
 		e = &local;
 	wbuf_init(&w);
-	rdv_hello_encode(&hello, &w);
-	r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	rdv_hello_encode(0, &w);
+	r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
+	if (!r) {
+		/* Another version is answered with a refusal (below) that names both. */
+		b = rbuf_of(f.body, f.len);
+		r = rdv_hello_decode(memory, &b, e);
+	}
+	if (!r)
+		r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	wbuf_fini(&w);
+	if (r)
+		rdv_refuse_send(fd, e->msg);
+	return r;
+}
+
+int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *o,
+	uint64_t timeout_ns, struct err *e)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct err local = { 0 };
+	struct rdv_frame f;
+	struct wbuf w;
+	struct rbuf b;
+	int r;
+
+	if (!e)
+		e = &local;
+	wbuf_init(&w);
+	rdv_can_encode(here, &w);
+	r = rdv_send(fd, RDV_CAN, &w, deadline, e);
 	wbuf_fini(&w);
 	if (!r)
 		r = rdv_expect(fd, &f, RDV_OFFER, deadline, e);

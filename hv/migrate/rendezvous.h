@@ -4,8 +4,8 @@
  * they speak the same protocol, which guest it is, and how its data will travel. It stays open as
  * the lifeline of the move: its end is the end of the peer.
  *
- *   source: HELLO(magic, protocol, software,     target: HELLO(the same, and its transports)
- *                 bytes that will move)
+ *   source: HELLO(magic, protocol, software)     target: HELLO(the same)
+ *           and the bytes that will move                 CAN(its transports), once it has looked
  *   source: OFFER(guest)                         target: ACCEPT(port, token) | REFUSE(reason)
  *   source: PING x n                             target: PONG(real time)  -> clock offset, RTT
  *
@@ -76,20 +76,22 @@ int rdv_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct err
 /* The numeric address of this end of the rendezvous, or of the peer's. @host: XPORT_HOST_MAX. */
 int rdv_host(int fd, bool peer, char *host, struct err *e);
 /*
- * Source: HELLO both ways, ours with the @memory that will move, bytes; @there is what the target
- * can do. A peer that is no watari, or another protocol, is -EPROTO and says which version it has.
+ * Source: HELLO both ways, ours with the @memory that will move, bytes. A peer that is no watari,
+ * or another protocol, is -EPROTO and says which version it has.
  */
-int rdv_meet(
-	int fd, uint64_t memory, struct rdv_transports *there, uint64_t timeout_ns, struct err *e);
+int rdv_meet(int fd, uint64_t memory, uint64_t timeout_ns, struct err *e);
+/* Source: what the target can do. A target that has just answered may still have to load drivers.
+ */
+int rdv_can_read(int fd, struct rdv_transports *there, uint64_t timeout_ns, struct err *e);
 /* Source: OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's words. */
 int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
 	struct err *e);
 /* Source: measures the clock offset over a few round trips. */
 int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e);
 
-/* Target: reads HELLO. On a mismatch it has answered with a REFUSE already. */
+/* Target: reads HELLO and answers it. On a mismatch it has answered with a REFUSE already. */
 int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e);
-/* Target: answers HELLO with what this host can do, and reads OFFER. Refuses as above. */
+/* Target: says what this host can do, and reads OFFER. Refuses as above. */
 int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *o,
 	uint64_t timeout_ns, struct err *e);
 /* Target: answers. */

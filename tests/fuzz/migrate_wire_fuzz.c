@@ -11,8 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct rdv_offer offer;
-	struct rdv_hello hello;
+	struct rdv_transports can;
 	struct rdv_accept acc;
+	uint64_t memory;
 	struct section s;
 	struct wire_msg m;
 	struct rbuf r;
@@ -24,12 +25,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0] % 16) {
 	case 0: rdv_offer_decode(&offer, &r, &e); break;
 	case 1: rdv_accept_decode(&acc, &r, &e); break;
-	case 2: rdv_hello_decode(&hello, &r, &e); break;
-	case 3:
+	case 2: rdv_hello_decode(&memory, &r, &e); break;
+	case 3: rdv_can_decode(&can, &r, &e); break;
+	case 4:
 		while (section_next(&r, &s, &e) == 1)
 			;
 		break;
-	default: wire_decode(&m, data[0] % 16 - 3, data + 1, size - 1, &e); break;
+	default: wire_decode(&m, data[0] % 16 - 4, data + 1, size - 1, &e); break;
 	}
 	return 0;
 }

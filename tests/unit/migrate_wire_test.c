@@ -139,7 +139,8 @@ static void the_rendezvous_agrees_and_measures_the_clock(void **state)
 	o->config_len = 3;
 	memcpy(o->config, "abc", 3);
 	pthread_create(&t, NULL, pair_target, p);
-	assert_int_equal(rdv_meet(p->fd[0], 42, &there, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_meet(p->fd[0], 42, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_can_read(p->fd[0], &there, LIMIT, &p->err), 0);
 	assert_int_equal(there.n, 2);
 	assert_string_equal(there.t[0].name, "rdma");
 	assert_false(there.t[0].can.usable);
@@ -180,12 +181,11 @@ static void a_refusal_carries_the_targets_words(void **state)
 static void a_stranger_is_no_watari(void **state)
 {
 	static const char http[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
-	struct rdv_transports there;
 	struct pair *p = *state;
 	struct err e;
 
 	assert_int_equal(write(p->fd[1], http, sizeof(http) - 1), sizeof(http) - 1);
-	assert_int_equal(rdv_meet(p->fd[0], 0, &there, LIMIT, &e), -EPROTO);
+	assert_int_equal(rdv_meet(p->fd[0], 0, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "no watari"));
 	/* the other end has our HELLO, and then it hears a stranger */
 	assert_int_equal(write(p->fd[0], http, sizeof(http) - 1), sizeof(http) - 1);
@@ -257,54 +257,93 @@ static void every_cut_of_an_offer_is_refused(void **state)
 	free(o);
 }
 
-static void every_cut_of_a_hello_is_refused(void **state)
+/* Every shorter version of @w must be refused by the decoder. */
+static void expect_cuts_refused(const struct wbuf *w, bool hello)
 {
-	const struct rdv_hello hello = { .memory = 1ull << 40, .transports = able };
-	struct rdv_hello got;
+	struct rdv_transports t;
+	uint64_t memory;
+	struct rbuf r;
+
+	for (size_t n = 0; n < w->len; n++) {
+		uint8_t *cut = malloc(n + 1);
+
+		r = rbuf_of(memcpy(cut, w->data, n), n);
+		assert_int_equal(
+			hello ? rdv_hello_decode(&memory, &r, NULL) : rdv_can_decode(&t, &r, NULL),
+			-EPROTO);
+		free(cut);
+	}
+}
+
+static void every_cut_of_a_greeting_or_a_list_is_refused(void **state)
+{
+	struct rdv_transports got;
+	uint64_t memory;
 	struct wbuf w;
 	struct rbuf r;
 
 	(void)state;
 	wbuf_init(&w);
-	rdv_hello_encode(&hello, &w);
+	rdv_hello_encode(1ull << 40, &w);
 	r = rbuf_of(w.data, w.len);
-	assert_int_equal(rdv_hello_decode(&got, &r, NULL), 0);
-	assert_int_equal(got.memory, 1ull << 40);
-	assert_int_equal(got.transports.n, 2);
-	for (size_t n = 0; n < w.len; n++) {
-		uint8_t *cut = malloc(n + 1);
-
-		r = rbuf_of(memcpy(cut, w.data, n), n);
-		assert_int_equal(rdv_hello_decode(&got, &r, NULL), -EPROTO);
-		assert_int_equal(got.transports.n, 0);
-		free(cut);
-	}
+	assert_int_equal(rdv_hello_decode(&memory, &r, NULL), 0);
+	assert_int_equal(memory, 1ull << 40);
+	expect_cuts_refused(&w, true);
+	wbuf_reset(&w);
+	rdv_can_encode(&able, &w);
+	r = rbuf_of(w.data, w.len);
+	assert_int_equal(rdv_can_decode(&got, &r, NULL), 0);
+	assert_int_equal(got.n, 2);
+	assert_string_equal(got.t[0].can.why, "no RDMA device");
+	expect_cuts_refused(&w, false);
 	wbuf_fini(&w);
 }
 
 static void a_list_of_transports_is_bounded(void **state)
 {
-	struct rdv_hello got, many = { .transports.n = RDV_TRANSPORTS_MAX };
+	struct rdv_transports got, many = { .n = RDV_TRANSPORTS_MAX };
 	struct err e;
 	struct wbuf w;
 	struct rbuf r;
 
 	(void)state;
 	for (unsigned i = 0; i < RDV_TRANSPORTS_MAX; i++)
-		strcpy(many.transports.t[i].name, "tcp");
+		strcpy(many.t[i].name, "tcp");
 	wbuf_init(&w);
-	rdv_hello_encode(&many, &w);
+	rdv_can_encode(&many, &w);
 	r = rbuf_of(w.data, w.len);
-	assert_int_equal(rdv_hello_decode(&got, &r, &e), 0);
-	assert_int_equal(got.transports.n, RDV_TRANSPORTS_MAX);
-	/* the count is the byte after magic, protocol, the software's string and the memory */
-	w.data[8 + 4 + 2 + strlen(rdv_software()) + 8]++;
+	assert_int_equal(rdv_can_decode(&got, &r, &e), 0);
+	assert_int_equal(got.n, RDV_TRANSPORTS_MAX);
+	w.data[0]++;
 	wbuf_str(&w, "one");
 	wbuf_u8(&w, 1);
 	wbuf_str(&w, "more");
 	r = rbuf_of(w.data, w.len);
-	assert_int_equal(rdv_hello_decode(&got, &r, &e), -EPROTO);
+	assert_int_equal(rdv_can_decode(&got, &r, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "malformed list"));
+	wbuf_fini(&w);
+}
+
+/* A target that looks for its adapters has said before that it is there. */
+static void a_target_that_takes_its_time_is_not_taken_for_dead(void **state)
+{
+	struct rdv_transports there;
+	uint8_t head[6] = { 0 };
+	struct pair *p = *state;
+	struct err e;
+	struct wbuf w;
+
+	wbuf_init(&w);
+	rdv_hello_encode(42, &w);
+	/* the source's greeting, as it would send it */
+	head[0] = (uint8_t)w.len;
+	head[4] = RDV_HELLO;
+	assert_int_equal(write(p->fd[0], head, sizeof(head)), sizeof(head));
+	assert_int_equal(write(p->fd[0], w.data, w.len), w.len);
+	assert_int_equal(rdv_hello_read(p->fd[1], &p->memory, LIMIT, &e), 0);
+	/* answered before anything about transports is known: the source's first wait is over */
+	assert_int_equal(rdv_meet(p->fd[0], 42, LIMIT, &e), 0);
+	assert_int_equal(rdv_can_read(p->fd[0], &there, NSEC_PER_MSEC, &e), -ETIMEDOUT);
 	wbuf_fini(&w);
 }
 
@@ -320,7 +359,8 @@ int main(void)
 		PAIR_TEST(another_version_is_refused_naming_both),
 		PAIR_TEST(a_silent_or_closing_peer_ends_the_wait),
 		cmocka_unit_test(every_cut_of_an_offer_is_refused),
-		cmocka_unit_test(every_cut_of_a_hello_is_refused),
+		cmocka_unit_test(every_cut_of_a_greeting_or_a_list_is_refused),
+		PAIR_TEST(a_target_that_takes_its_time_is_not_taken_for_dead),
 		cmocka_unit_test(a_list_of_transports_is_bounded),
 	};
 

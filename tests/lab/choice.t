@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What --transport auto takes between two hosts, and what it says: rdma where both can, tcp where a
+# device, a route or leave to pin memory is missing at either end, with that reason; and a transport
+# asked for by name that is impossible, which is an error and moves nothing.
+# Never trusts the figure alone: the guest is looked at after each move.
+# Next in the flow: hv/migrate/choose.c decides, transport-rdma/probe.c knows.
+set -u
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+[ -x "$lab_watari" ] || lab_die "$lab_watari is not built: run make"
+lab_prepare
+trap lab_pair_end EXIT
+
+# moves FROM ADDRESS PATTERN [OPTION...]: the guest moves, and the line about its transport matches.
+moves() {
+	local from=$1 to=$2 pattern=$3 said
+	shift 3
+	said=$(lab_do "$from" "\$watari migrate bird --to $to:7777 --downtime-limit 500ms $*" 2>&1)
+	echo "$said"
+	grep -qE "^transport: $pattern" <<<"$said" && grep -q '^guest bird moved' <<<"$said"
+}
+
+# refused FROM ADDRESS PATTERN [OPTION...]: it does not, and the one sentence on why matches.
+refused() {
+	local from=$1 to=$2 pattern=$3 said
+	shift 3
+	said=$(lab_do "$from" "\$watari migrate bird --to $to:7777 $*" 2>&1)
+	[ $? = 1 ] && echo "$said" | tee /dev/stderr | grep -qE "^watari: .*($pattern)" &&
+		lab_do "$from" 'bench_lives bird'
+}
+
+whole() {
+	lab_do "$1" 'bench_whole bird && bench_lives bird'
+}
+
+# restarted HOST LIMIT: b's or a's receiver again, with so much locked memory, and without the
+# capability that makes the limit no matter.
+pinned_receiver() {
+	lab_do "$1" 'stop receive; ulimit -l '"$2"'
+		start receive setpriv --inh-caps -ipc_lock --bounding-set -ipc_lock \
+			$watari receive --listen $'"$1"':7777 --trust-network
+		wait_for 30 says "^listening on " /lab/receive'
+}
+
+lab_pair_start choice --memory 1G --cpus 2
+lab_check "two hosts come up" lab_pair_up || lab_done
+lab_check "both wait for guests" eval "lab_do a 'receiver \$a' && lab_do b 'receiver \$b'" || lab_done
+
+loopback() {
+	lab_do a '$watari probe 127.0.0.1 --json' | tee /dev/stderr | grep -q '"best":"tcp"'
+}
+lab_check "127.0.0.1 is not taken for an address that RDMA can reach" loopback
+lab_check "the bench guest runs on a" lab_do a 'bench_guest bird workset=1M rate=500 fill=16M' || lab_done
+
+lab_check "auto takes rdma where both ends can" moves a '$b' 'rdma \(device rxe0 port 1 active'
+lab_check "the guest is whole on b" whole b
+
+lab_check "b may pin 8 MiB at most" pinned_receiver b 8192
+lab_check "b's guest moves back to a" moves b '$a' rdma
+lab_check "auto takes tcp where the target may not pin the guest, and says so" moves a '$b' \
+	'tcp \(not rdma: on the target: .* have to be pinned, 8.00 MiB may be: .ulimit -l unlimited'
+lab_check "the guest is whole on b" whole b
+lab_check "auto takes tcp where the source may not pin it" moves b '$a' \
+	'tcp \(not rdma: here: .* have to be pinned, 8.00 MiB may be'
+lab_check "rdma by name is refused then, and the guest runs on" refused a '$b' \
+	'transport rdma cannot be used: on the target: .* have to be pinned' --transport rdma
+
+lab_check "b has no RDMA device any more" lab_do b 'rdma link delete rxe0'
+lab_check "auto takes tcp where the target has no device" moves a '$b' \
+	'tcp \(not rdma: on the target: no RDMA device'
+lab_check "the guest is whole on b" whole b
+lab_check "auto takes tcp where the source has none" moves b '$a' 'tcp \(not rdma: here: no RDMA device'
+lab_check "the guest is whole on a" whole a
+lab_check "rdma by name is refused then, and the guest runs on" refused a '$b' \
+	'transport rdma cannot be used: on the target: no RDMA device' --transport rdma
+lab_done
