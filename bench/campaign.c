@@ -153,7 +153,7 @@ static int campaign_turn(struct stage *s, unsigned i, struct err *e)
 	struct bench_run run = { 0 };
 	struct err why = { 0 };
 	uint64_t start = clock_mono_ns();
-	char which[32];
+	char which[32], words[200];
 	int rc = campaign_up(s, i, &why);
 
 	snprintf(which, sizeof(which), warm ? "warm-up" : "move %u/%u", r->done + 1, plan->runs);
@@ -165,6 +165,8 @@ static int campaign_turn(struct stage *s, unsigned i, struct err *e)
 		return rc;
 	}
 	if (rc < 0) {
+		if (peer && ends_last_words(s->ends->peer_log, words, sizeof(words))[0])
+			err_wrap(&why, "%.200s", words);
 		progress_line(s->p, "%s: %s; no more moves of it in this case", r->label, why.msg);
 		snprintf(r->refused, sizeof(r->refused), "%.250s", why.msg);
 		if (r->sys == &bench_watari)
