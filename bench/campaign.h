@@ -27,6 +27,7 @@ struct bench_series {
 	uint64_t fill_bytes;
 	uint64_t last_ns;   /* how long its last move took */
 	uint64_t turn_ns;   /* and a whole turn */
+	unsigned strikes;   /* turns in a row that failed */
 	bool verify_failed; /* in a warm-up, too */
 };
 

@@ -241,6 +241,22 @@ void ends_print_logs(const struct bench_ends *x, FILE *to)
 	}
 }
 
+const char *ends_last_words(const char *path, char *buf, size_t n)
+{
+	FILE *f = fopen(path, "re");
+	char line[256];
+
+	buf[0] = '\0';
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (line[0])
+			snprintf(buf, n, "%s", line);
+	}
+	if (f)
+		fclose(f);
+	return buf;
+}
+
 /* Signals every child of this process, those it became the reaper of included. */
 static void ends_kill_children(int signal)
 {

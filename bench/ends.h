@@ -65,6 +65,8 @@ int ends_alive(pid_t *pid, const char *what, struct err *e);
 int ends_wait(struct bench_ends *x, int fd, int ms, struct err *e);
 /* Copies to @to what the children wrote on stderr, with a heading each; nothing if they did not. */
 void ends_print_logs(const struct bench_ends *x, FILE *to);
+/* The last line of text in file @path into @buf, "" if there is none; returns @buf. */
+const char *ends_last_words(const char *path, char *buf, size_t n);
 /* Ends and reaps every child, removes every file, gives the signals back. */
 void ends_fini(struct bench_ends *x);
 

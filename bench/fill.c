@@ -10,7 +10,7 @@
 #include "bench/guest/page.h"
 #include "hv/base/clock.h"
 
-#define FILL_REPORT_NS (20 * NSEC_PER_SEC) /* from the start to the guest's report */
+#define FILL_REPORT_NS (60 * NSEC_PER_SEC) /* from the start to the guest's report */
 #define FILL_POLL_MS   5
 #define FILL_SLOWEST   (20ull << 20) /* bytes a second: slower is taken for a hang */
 

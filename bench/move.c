@@ -140,6 +140,18 @@ static int move_find(struct bench_guest *g, struct trace *t, struct err *e)
 	return rc;
 }
 
+/* The pause of the move in the guest's notes: as the observer kept them, or as they are now. */
+static uint64_t move_freeze(struct bench_guest *g, struct trace *t)
+{
+	uint64_t ns = 0;
+
+	pthread_mutex_lock(&t->watch.lock);
+	if (t->watch.arrived)
+		ns = observe_freeze_in(&g->at, t->watch.arrival);
+	pthread_mutex_unlock(&t->watch.lock);
+	return ns ? ns : observe_freeze_ns(&g->at, &g->to);
+}
+
 /* After the move: what the guest saw of it, soon, as its notes are overwritten; then the rest. */
 static int move_after(struct bench_guest *g, struct trace *t, struct move_times *m, uint64_t tsc,
 	struct bench_run *out, struct err *e)
@@ -150,7 +162,7 @@ static int move_after(struct bench_guest *g, struct trace *t, struct move_times 
 	if (rc < 0)
 		return err_wrap(e, "finding the guest at the target");
 	m->moved = clock_mono_ns();
-	out->freeze_ns = observe_freeze_ns(&g->at, &g->to);
+	out->freeze_ns = move_freeze(g, t);
 	observe_count(&g->to, &m->at_end);
 	out->rate_during = move_rate(&m->at_start, &m->at_end);
 	rc = move_sleep(t, m->moved + MOVE_GAP_NS, e);

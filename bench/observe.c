@@ -285,7 +285,7 @@ uint64_t observe_gap_ns(const struct observed *o, uint64_t *end_tsc)
 	return observe_ticks_ns(o, longest);
 }
 
-/* The noted gap of vCPU @cpu that begins first at or after @from; false if there is none. */
+/* Of the noted gaps of vCPU @cpu that end after @from the first; false if there is none. */
 static bool observe_gap_after(
 	const struct observed *o, uint64_t cpu, uint64_t from, uint64_t *start, uint64_t *end)
 {
@@ -295,7 +295,7 @@ static bool observe_gap_after(
 		const struct bench_gap *g = &o->report->gap[cpu][k];
 		uint64_t a = observe_load(&g->start_tsc), b = observe_load(&g->end_tsc);
 
-		if (a < from || b <= a || (any && a >= *start))
+		if (b <= from || b <= a || (any && a >= *start))
 			continue;
 		*start = a;
 		*end = b;
@@ -313,12 +313,12 @@ static bool observe_gap_after(
  */
 static uint64_t observe_gap_at(const struct observed *o, uint64_t cpu, uint64_t left)
 {
-	uint64_t start, end, start2, end2;
+	uint64_t start = 0, end = 0, start2 = 0, end2 = 0;
 
 	if (!observe_gap_after(o, cpu, left, &start, &end) ||
-		start - left > o->h.tsc_khz * OBSERVE_NEAR_MS)
+		(start > left && start - left > o->h.tsc_khz * OBSERVE_NEAR_MS))
 		return 0;
-	if (observe_gap_after(o, cpu, start + 1, &start2, &end2) && start2 == end &&
+	if (observe_gap_after(o, cpu, end, &start2, &end2) && start2 == end &&
 		end2 - start2 > end - start)
 		return end2 - start2;
 	return end - start;
@@ -337,6 +337,14 @@ uint64_t observe_freeze_ns(const struct observed *from, const struct observed *t
 			longest = gap;
 	}
 	return observe_ticks_ns(to, longest);
+}
+
+uint64_t observe_freeze_in(const struct observed *from, struct bench_report *arrival)
+{
+	struct observed to = { .report = arrival, .h = from->h };
+
+	arrival->h = from->report->h; /* of what the guest never changes, some may not be there */
+	return observe_freeze_ns(from, &to);
 }
 
 void observe_beats(const struct observed *o, uint64_t *beats)

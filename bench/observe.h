@@ -81,6 +81,8 @@ uint64_t observe_gap_ns(const struct observed *o, uint64_t *end_tsc);
  * the longest of any vCPU, in ns. 0 if a vCPU has no note of it (any more).
  */
 uint64_t observe_freeze_ns(const struct observed *from, const struct observed *to);
+/* The same, from a copy of the report that was made at @to when the guest had just come there. */
+uint64_t observe_freeze_in(const struct observed *from, struct bench_report *arrival);
 /* @ticks of the guest's TSC in ns; 0 if its frequency is not known. */
 uint64_t observe_ticks_ns(const struct observed *o, uint64_t ticks);
 /* True once every vCPU has ticked in @o since @before was read. */

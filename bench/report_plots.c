@@ -175,7 +175,7 @@ int plots_timeline(const struct bench_run *r, unsigned number, char **svg, struc
 	}
 	fprintf(out,
 		"set multiplot\nset lmargin at screen 0.1\nset rmargin at screen 0.98\n"
-		"set xrange [%d:%d]\nset yrange [0:*]\nset key top left\n"
+		"set xrange [%d:%d]\nset yrange [0:*]\nset key top left\nset offsets 0, 0, graph 0.3, 0\n"
 		"set style fill solid 0.5\n",
 		r->first_bucket_ms, r->first_bucket_ms + (int)r->buckets * 10);
 	plots_panel(r, 0, out);

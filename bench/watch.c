@@ -99,6 +99,18 @@ static bool watch_read(const struct watch *w, int end, struct bench_slot *slots)
 	return w->fd[end] >= 0 && pread(w->fd[end], slots, (size_t)n, (off_t)w->off[end]) == n;
 }
 
+/* Once, when all vCPUs run at the target: their notes of the pause, while they are there. */
+static void watch_arrival(struct watch *w)
+{
+	uint64_t off = w->off[1] - offsetof(struct bench_report, cpu);
+	ssize_t n = sizeof(*w->arrival);
+
+	for (unsigned i = 0; i < w->cpus; i++)
+		if (w->cpu[i].end != 1)
+			return;
+	w->arrived = pread(w->fd[1], w->arrival, (size_t)n, (off_t)off) == n;
+}
+
 static void *watch_main(void *arg)
 {
 	const struct timespec pause = { .tv_nsec = WATCH_PAUSE_NS };
@@ -114,6 +126,8 @@ static void *watch_main(void *arg)
 
 		if (watch_read(w, 0, src))
 			watch_look(w, src, there ? dst : NULL, clock_mono_ns());
+		if (there && !w->arrived)
+			watch_arrival(w);
 		pthread_mutex_unlock(&w->lock);
 		nanosleep(&pause, NULL);
 	}
@@ -147,7 +161,8 @@ int watch_start(struct watch *w, const struct observed *o, struct err *e)
 	if (watch_end(w, 0, o) < 0)
 		return err_set(e, -EPROTO, "the guest has no memory where its report should be");
 	w->bucket = calloc(WATCH_BUCKETS_MAX, sizeof(*w->bucket));
-	if (!w->bucket)
+	w->arrival = calloc(1, sizeof(*w->arrival));
+	if (!w->bucket || !w->arrival)
 		return err_set(e, -ENOMEM, "no memory for the observer's notes");
 	rc = pthread_create(&w->thread, NULL, watch_main, w);
 	if (rc)
@@ -187,7 +202,9 @@ void watch_free(struct watch *w)
 {
 	watch_stop(w);
 	free(w->bucket);
+	free(w->arrival);
 	w->bucket = NULL;
+	w->arrival = NULL;
 }
 
 /* ---- the guest's clock ---- */

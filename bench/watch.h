@@ -60,6 +60,12 @@ struct watch {
 	struct watch_cpu cpu[BENCH_CPUS_MAX];
 	struct watch_bucket *bucket; /* of WATCH_BUCKETS_MAX, from start_ns on */
 	uint32_t buckets;
+	/*
+	 * The guest's report as it was when every vCPU had just come to the target, before its
+	 * notes of the pause can be overwritten; what had not arrived of it is zero.
+	 */
+	struct bench_report *arrival;
+	bool arrived;
 };
 
 /* Starts to watch the guest @o, whose header is known. watch_stop() in any case. */
