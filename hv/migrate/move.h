@@ -79,7 +79,7 @@ struct mig_result {
 	uint64_t populated_bytes;                       /* target: allocated before they arrived */
 	uint64_t pages_sent, pages_zero, pages_skipped; /* skipped: zero and never sent */
 	uint64_t residual_bytes;                        /* moved while frozen */
-	uint64_t goodput;                               /* bytes/s over the copy phase */
+	uint64_t goodput; /* bytes/s over the copy phase, first round to freeze */
 	uint64_t predicted_blackout_ns;
 	unsigned share_least;  /* the least share of their time that writing vCPUs were left with */
 	uint64_t throttled_ns; /* time they did not get, each: what throttling cost them */

@@ -37,6 +37,7 @@ struct pump {
 	uint64_t budget_at;
 	unsigned share; /* what the vCPUs are left with, and since when */
 	uint64_t share_at;
+	uint64_t copy_at;           /* when the first round began */
 	uint64_t sent_before_round; /* pages_sent when the round began */
 	bool sending;
 	bool finished;
@@ -116,6 +117,7 @@ static void pump_do_track(struct pump *p)
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
 	}
+	p->copy_at = clock_mono_ns();
 	pump_simple(p, SOURCE_EV_TRACKING, p->plan.todo_pages, 0, 0);
 }
 
@@ -443,11 +445,12 @@ static void pump_result(struct pump *p, uint64_t end)
 	p->out->pages_sent = p->plan.pages_sent;
 	p->out->pages_zero = p->plan.pages_zero;
 	p->out->pages_skipped = p->plan.pages_skipped;
-	p->out->goodput =
-		p->s.goodput ? p->s.goodput : predict_rate(p->out->sent_bytes, p->out->total_ns);
+	p->out->goodput = predict_rate(p->out->sent_bytes, end - p->copy_at);
 	if (p->s.state != SOURCE_DONE)
 		return;
 	p->out->residual_bytes = p->s.residual_pages << GMEM_PAGE_SHIFT;
+	p->out->goodput = predict_rate(
+		p->out->sent_bytes - p->out->residual_bytes, p->freeze_at - p->copy_at);
 	*b = (struct mig_blackout){
 		.total_ns = p->thawed_at - p->freeze_at,
 		.stop_ns = p->stopped_at - p->freeze_at,
@@ -485,7 +488,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	struct source_todo d;
 	int r;
 
-	p.start = p.share_at = clock_mono_ns();
+	p.start = p.copy_at = p.share_at = clock_mono_ns();
 	p.budget_at = p.start;
 	p.share = out->share_least = SOURCE_SHARE_FULL;
 	p.next_progress = p.start;
