@@ -76,6 +76,12 @@ static void probe_port(struct ibv_context *ctx, uint8_t port, const union ibv_gi
 		return;
 	}
 	xrdma_memlock_read(&m);
+	if (addr && addr->rdma.pin == XPORT_PIN_ODP && !xrdma_has_odp(ctx)) {
+		snprintf(out->why, sizeof(out->why),
+			"device %s has no on-demand paging for writes over reliable connections",
+			name);
+		return;
+	}
 	if (probe_too_large(ctx, addr, &m, out))
 		return;
 	out->usable = true;

@@ -114,11 +114,18 @@ static const char *wr_name(enum xrdma_wr kind)
 static void cq_failed(struct xport *x, enum xrdma_wr kind, const struct ibv_wc *wc)
 {
 	bool flush = wc->status == IBV_WC_WR_FLUSH_ERR;
+	struct ibv_port_attr port;
 	struct err why;
 
 	if (kind == XRDMA_WR_RECORD_IN && x->shut)
 		return; /* that is what shutting the stream out does */
 	xrdma_status_error(&why, wc, wr_name(kind));
+	/* What a status cannot say: adapters and soft-RoCE name a dead link differently. */
+	if (!flush && ibv_query_port(x->verbs, x->port, &port) == 0 &&
+		port.state != IBV_PORT_ACTIVE)
+		err_wrap(&why, "port %u of RDMA device %s is %s (cable, switch or `ip link`)",
+			x->port, ibv_get_device_name(x->verbs->device),
+			ibv_port_state_str(port.state));
 	xrdma_fail(x, &why, flush);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the registration thread (see reg.h). Must never hold its lock while it registers or scans.
+ * Owns the registration threads (see reg.h). Must never hold its lock while it registers or scans.
  * Invariant: a job becomes a result in the same allocation, so a registration that succeeded can
  * always be reported.
  * Next in the flow: events.c.
@@ -10,11 +10,18 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define XRDMA_MINCORE_PAGES 512u /* looked at in one call */
+
+/*
+ * Pinning fresh memory allocates and clears it, at one to three GB/s a thread: less than a fast
+ * link. So there are several threads, but never more than half of the processors: guests run here.
+ */
+#define XRDMA_REG_THREADS 4
 
 struct reg_item {
 	struct reg_item *next;
@@ -35,11 +42,13 @@ struct reg_scan {
 	struct xrdma_region *region;
 	uint32_t next; /* chunk to look at */
 	uint64_t bytes, chunks;
+	bool busy;             /* a thread is at it */
 	struct reg_item *need; /* allocated ahead, so that the scan can always report */
 };
 
 struct xrdma_reg {
-	pthread_t thread;
+	pthread_t thread[XRDMA_REG_THREADS];
+	unsigned threads;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	bool stop;
@@ -128,7 +137,7 @@ static struct reg_item *reg_item_new(const struct xrdma_region *region, uint32_t
 	return i;
 }
 
-/* Looks at one chunk of a scan. Called without the lock: the scan belongs to this thread. */
+/* Looks at one chunk of a scan. Called without the lock: a busy scan belongs to this thread. */
 static struct reg_item *reg_scan_one(struct xrdma_reg *r, struct reg_scan *s, int access)
 {
 	uint32_t id = (uint32_t)(s - r->scan), c = s->next++;
@@ -174,7 +183,8 @@ static void reg_scan_turn(struct xrdma_reg *r, struct reg_scan *s)
 static struct reg_scan *reg_scan_due(struct xrdma_reg *r)
 {
 	for (unsigned i = 0; i < XPORT_REGIONS_MAX; i++)
-		if (r->scan[i].state == SCAN_COUNT || r->scan[i].state == SCAN_REGISTER)
+		if (!r->scan[i].busy &&
+			(r->scan[i].state == SCAN_COUNT || r->scan[i].state == SCAN_REGISTER))
 			return &r->scan[i];
 	return NULL;
 }
@@ -194,6 +204,8 @@ static void *reg_main(void *arg)
 			pthread_cond_wait(&r->work, &r->lock);
 			continue;
 		}
+		if (s)
+			s->busy = true;
 		pthread_mutex_unlock(&r->lock);
 		if (i)
 			reg_do(r, i, access);
@@ -202,11 +214,29 @@ static void *reg_main(void *arg)
 		pthread_mutex_lock(&r->lock);
 		if (i)
 			reg_report(r, i);
-		if (s)
+		if (s) {
+			s->busy = false;
 			reg_scan_turn(r, s);
+		}
 	}
 	pthread_mutex_unlock(&r->lock);
 	return NULL;
+}
+
+/* At least one thread, or negative errno. */
+static int reg_start(struct xrdma_reg *r)
+{
+	long half = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+	unsigned want = half < 1                   ? 1
+			: half < XRDMA_REG_THREADS ? (unsigned)half
+						   : XRDMA_REG_THREADS;
+	int rc = 0;
+
+	while (r->threads < want && !rc) {
+		rc = pthread_create(&r->thread[r->threads], NULL, reg_main, r);
+		r->threads += !rc;
+	}
+	return r->threads ? 0 : -rc;
 }
 
 int xrdma_reg_open(struct xrdma_reg **out, struct ibv_pd *pd, int access, struct err *e)
@@ -227,11 +257,11 @@ int xrdma_reg_open(struct xrdma_reg **out, struct ibv_pd *pd, int access, struct
 	}
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->work, NULL);
-	rc = pthread_create(&r->thread, NULL, reg_main, r);
+	rc = reg_start(r);
 	if (rc) {
-		close(r->fd);
-		free(r);
-		return err_set(e, -rc, "cannot start a thread to register guest memory: %d", rc);
+		xrdma_reg_close(r);
+		return err_set(e, rc, "cannot start a thread to register guest memory: %s",
+			strerrordesc_np(-rc));
 	}
 	*out = r;
 	return 0;
@@ -254,9 +284,10 @@ void xrdma_reg_close(struct xrdma_reg *r)
 		return;
 	pthread_mutex_lock(&r->lock);
 	r->stop = true;
-	pthread_cond_signal(&r->work);
+	pthread_cond_broadcast(&r->work);
 	pthread_mutex_unlock(&r->lock);
-	pthread_join(r->thread, NULL);
+	for (unsigned i = 0; i < r->threads; i++)
+		pthread_join(r->thread[i], NULL);
 	reg_queue_fini(&r->jobs);
 	reg_queue_fini(&r->results);
 	for (unsigned i = 0; i < XPORT_REGIONS_MAX; i++)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Registration, off the critical path: a thread that registers chunks, and at the source looks for
- * those worth it ahead of the stream. Pinning a chunk takes milliseconds when its pages have to be
- * allocated first, so nobody waits for it but this thread.
+ * Registration, off the critical path: a few threads that register chunks, and at the source look
+ * for those worth it ahead of the stream. Pinning a chunk takes milliseconds when its pages have to
+ * be allocated first, so nobody waits for it but these threads.
  *
  * What a guest has never touched is found with mincore(): guest memory is a shared file, and a page
  * of it that is in no page cache was never written, or was swapped out. Either way it is not
  * registered ahead; if a put comes for it all the same, its chunk is asked for then.
  *
- * Threads: the calls belong to the owner of the connection. Invariant: the thread alone calls
- * ibv_reg_mr(), and every result is either taken by the owner or undone by close.
+ * Threads: the calls belong to the owner of the connection. Invariant: these threads alone call
+ * ibv_reg_mr() on guest memory, and every result is either taken by the owner or undone by close.
  * Next in the flow: events.c takes the results.
  */
 #ifndef WATARI_TRANSPORT_RDMA_REG_H
@@ -35,9 +35,9 @@ struct xrdma_reg_result {
 	uint64_t bytes, chunks;
 };
 
-/* Starts the thread; @access is what chunks are registered with. */
+/* Starts the threads; @access is what chunks are registered with. */
 int xrdma_reg_open(struct xrdma_reg **out, struct ibv_pd *pd, int access, struct err *e);
-/* Stops it, undoes what was not taken. Waits for one chunk at most. NULL is fine. */
+/* Stops them, undoes what was not taken. Waits for a chunk each at most. NULL is fine. */
 void xrdma_reg_close(struct xrdma_reg *r);
 
 /* Becomes readable when there may be results. */

@@ -55,6 +55,14 @@ teardown() {
 	fails 1 "command line" "$W" run --name x --kernel k --append "$(printf 'a%.0s' {1..3000})"
 }
 
+@test "migrate, receive: wishes about RDMA" {
+	long=$(printf 'd%.0s' {1..80})
+	fails 1 "'tight'" "$W" migrate x --to 127.0.0.1:1 --rdma-pin tight
+	fails 1 "auto, all, chunk, odp" "$W" receive --listen 127.0.0.1:0 --rdma-pin tight
+	fails 1 "too long" "$W" migrate x --to 127.0.0.1:1 --rdma-device "$long"
+	fails 1 "too long" "$W" receive --listen 127.0.0.1:0 --rdma-device "$long"
+}
+
 @test "receive: addresses" {
 	fails 1 "'nowhere:'" "$W" receive --listen nowhere:
 	fails 1 "'127.0.0.1:70000'" "$W" receive --listen 127.0.0.1:70000

@@ -6,11 +6,11 @@
 # Never needs an RDMA device on this machine.
 # Next in the flow: tests/contract/contract.c has the cases, tests/lab/rdma.t two hosts.
 #
-# Environment: LAB_STREAMS="1 4 16", LAB_TIMEOUT.
+# Environment: LAB_STREAMS="1 4 16", LAB_TIMEOUT, LAB_CONTRACT (another build of the suite: asan).
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-contract=$lab_dir/../tests/contract/contract
+contract=${LAB_CONTRACT:-$lab_dir/../tests/contract/contract}
 [ -x "$contract" ] || lab_die "$contract is not built: run make tests"
 lab_prepare
 
