@@ -266,7 +266,7 @@ lab_do() {
 	id=$(mktemp "$dir/do/XXXXXX") && id=${id##*/} || return 255
 	printf '. %q\n%s\n' "$lab_tests/inside.sh" "$2" >"$dir/do/$id"
 	lab_pair_alive "$1" || return 255
-	echo "$id" >"$dir/ring.in"
+	echo "$id" 1<>"$dir/ring.in"
 	until [ -e "$dir/do/$id.status" ]; do
 		lab_pair_alive "$1" || break
 		sleep 0.05
@@ -277,11 +277,12 @@ lab_do() {
 	return "$(cat "$dir/do/$id.status")"
 }
 
-# lab_pair_end: powers both hosts off, by force if they do not within 20 s. For a trap, too.
+# lab_pair_end: powers both hosts off, by force if they do not within 20 s. For a trap, too: <> does
+# not wait for a reader, which a host that has died is not.
 lab_pair_end() {
 	local host end=$((SECONDS + 20))
 	for host in "${!lab_pair_pid[@]}"; do
-		lab_pair_alive $host && [ -e "$lab_pair/$host/ready" ] && echo end >"$lab_pair/$host/ring.in"
+		lab_pair_alive $host && [ -e "$lab_pair/$host/ready" ] && echo end 1<>"$lab_pair/$host/ring.in"
 	done
 	for host in "${!lab_pair_pid[@]}"; do
 		while [ -e "$lab_pair/$host/ready" ] && lab_pair_alive $host && [ $SECONDS -lt $end ]; do
