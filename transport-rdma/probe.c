@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns the one sentence about what RDMA could do here: device, port, GID, what may be pinned; or
- * what is missing and how to mend it. Must leave nothing behind, and take a second at most.
+ * what is missing and how to mend it. Must leave nothing behind, and wait a second at most.
  * Next in the flow: hv/cmd chooses by it.
  */
 #include <arpa/inet.h>
@@ -169,8 +169,8 @@ static int probe_route(
 void xrdma_probe(const struct xport_addr *addr, struct xport_probe *out)
 {
 	struct rdma_event_channel *c;
-	uint64_t deadline = clock_mono_ns() + XRDMA_PROBE_NS;
 	struct rdma_cm_id *id = NULL;
+	uint64_t deadline;
 	struct err e = { 0 };
 
 	*out = (struct xport_probe){ 0 };
@@ -184,6 +184,8 @@ void xrdma_probe(const struct xport_addr *addr, struct xport_probe *out)
 					"the kernel modules rdma_ucm and ib_uverbs");
 		return;
 	}
+	/* The network's second begins here: the first channel of a process loads drivers. */
+	deadline = clock_mono_ns() + XRDMA_PROBE_NS;
 	if (!addr || !addr->host[0]) {
 		probe_any(out);
 	} else if (rdma_create_id(c, &id, NULL, RDMA_PS_TCP)) {
