@@ -17,10 +17,11 @@
 #define XRDMA_BATCH 32u /* work requests linked in one call */
 
 /*
- * Every so many writes one completion: the adapter's and our work for the others is saved. A
- * quarter of the queue, so that the queue is refilled long before it is empty.
+ * Every so many writes, or bytes, one completion: the adapter's and our work for the others is
+ * saved. Far less than the queue holds of either, so that it is refilled long before it is empty.
  */
 #define XRDMA_SIGNAL_EVERY (XRDMA_SQ / 4)
+#define XRDMA_SIGNAL_BYTES (1ull << 20)
 
 bool xrdma_stream_full(const struct xrdma_stream *s)
 {
@@ -161,6 +162,7 @@ static uint32_t batch_fill(struct xport *x, unsigned i, struct batch *b)
 {
 	struct xrdma_stream *s = &x->stream[i];
 	uint32_t at = s->posted;
+	uint64_t signalled = 0;
 
 	while (b->n < XRDMA_BATCH && at != s->end && at - s->acked < x->sq_depth) {
 		uint32_t before = at;
@@ -172,8 +174,11 @@ static uint32_t batch_fill(struct xport *x, unsigned i, struct batch *b)
 		if (at == before)
 			break;
 		b->wr[b->n - 1].wr_id = xrdma_wr_id(XRDMA_WR_DATA, i, at);
-		if (before / XRDMA_SIGNAL_EVERY != at / XRDMA_SIGNAL_EVERY)
+		if (before / XRDMA_SIGNAL_EVERY != at / XRDMA_SIGNAL_EVERY ||
+			b->bytes - signalled >= XRDMA_SIGNAL_BYTES) {
 			b->wr[b->n - 1].send_flags |= IBV_SEND_SIGNALED;
+			signalled = b->bytes;
+		}
 	}
 	return at;
 }

@@ -13,6 +13,7 @@
 #include "transport-rdma/parts.h"
 #include "transport-rdma/xrdma.h"
 
+#define XRDMA_EARLY     4                    /* puts that wait at most, if they can go */
 #define XRDMA_SPIN_NS   (20 * NSEC_PER_USEC) /* the queue is polled so long before anybody sleeps */
 #define XRDMA_SHORT_NS  NSEC_PER_MSEC /* a caller that waits no longer is never put to sleep */
 #define XRDMA_WATCH_NS  NSEC_PER_MSEC /* how often a busy end looks for news */
@@ -64,6 +65,10 @@ static int xrdma_put(struct xport *x, const struct xport_put *p, struct err *e)
 		return r;
 	x->stats.puts++;
 	x->stats.put_bytes += p->zero ? 0 : p->length;
+	/* The adapter works while the caller looks for the next pages; it does not wait for poll.
+	 */
+	if (x->stream[i].end - x->stream[i].posted >= XRDMA_EARLY)
+		xrdma_stream_flush(x, i);
 	return 0;
 }
 
