@@ -146,7 +146,11 @@ deps:
 lab: deps-lab all
 	$(Q)tests/run --title lab lab
 
-.PHONY: deps-build deps-check deps-lab
+# A measurement, not a test: it is no part of `make check`.
+lab-speed: deps-lab all
+	$(Q)tests/lab/rdma-speed
+
+.PHONY: lab-speed deps-build deps-check deps-lab
 deps-build:
 	$(Q)tests/deps build
 deps-check:
@@ -181,6 +185,7 @@ help:
 	@echo 'make lint      layering, formatting, every header alone, file and function sizes'
 	@echo 'make fmt       clang-format all C'
 	@echo 'make lab       real Linux guests moved in an emulated host'
+	@echo 'make lab-speed RDMA between two emulated hosts, beside ib_write_bw and TCP'
 	@echo 'make fuzz      every decoder, FUZZ_SECONDS=60 each'
 	@echo 'make asan      unit and contract tests under AddressSanitizer (also: ubsan, tsan)'
 	@echo 'make bench     watari bench downtime with its defaults'
