@@ -138,7 +138,8 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 	if (r)
 		return r;
 	move_fill_offer(a);
-	r = rdv_offer_send(*fd, &a->offer, &acc, limit, e);
+	/* It is a watari that is there, and has a machine to build: it may take its time. */
+	r = rdv_offer_send(*fd, &a->offer, &acc, MOVE_CAN_NS, e);
 	if (!r)
 		r = rdv_clock_measure(*fd, clock, limit, e);
 	if (r)

@@ -1,5 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The bench guest, 256 MiB of it random, moves between two emulated hosts over TCP, five times each way (LAB_MOVES=10).
+# The bench guest, 256 MiB of it random, moves between two emulated hosts over TCP, twice each way (LAB_MOVES=4).
 # Next in the flow: tests/lab/pair-moves.
-exec "$(dirname "$0")/pair-moves" tcp bench
+LAB_MOVES=${LAB_MOVES:-4} exec "$(dirname "$0")/pair-moves" tcp bench

@@ -127,7 +127,7 @@ lab_prepare_guest() {
 # folder. LINE is "INTERFACE ADDRESS/PREFIX MTU [RXE]": how the host sets up an interface, and the
 # soft-RoCE device to put on it. FOLDER is the host's /pair. --agent: its script is tests/lab/agent.
 lab_host_start() {
-	local name=$1 memory=2G cpus=2 more=() n=0 dir=$lab_dir/run/$1
+	local name=$1 memory=2G cpus=1 more=() n=0 dir=$lab_dir/run/$1
 	local console=file,path=$dir/console mac
 	shift
 	mkdir -p "$dir" && echo "$name" >"$dir/name" && rm -f "$dir"/{status,ready,network} || exit 1
@@ -155,9 +155,10 @@ lab_host_start() {
 		shift 2
 	done
 	# No XSAVE: the emulator does not let KVM intercept XSETBV, so KVM and its guest would disagree
-	# about XCR0 ("XSAVE consistency problem" in the guest's log).
+	# about XCR0 ("XSAVE consistency problem" in the guest's log). No 5-level paging: it only makes the
+	# emulator's nested walks longer.
 	(
-		cd "$dir" && exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-xsave -M q35 \
+		cd "$dir" && exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-xsave,-la57 -M q35 \
 			-m "$memory" -smp "$cpus" -nodefaults -no-user-config -display none -no-reboot \
 			-chardev "$console,id=console" -serial chardev:console \
 			-kernel "$lab_host_kernel" -initrd "$lab_host_initrd" \

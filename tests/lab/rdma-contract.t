@@ -22,7 +22,7 @@ $(realpath "$contract") rdma 10.77.0.1 ${LAB_STREAMS:-1 4 16} >/lab/contract 2>/
 echo \$? >/lab/contract.status
 dmesg >/lab/kernel-log
 END
-lab_host_start rdma-contract --memory 1G --cpus 2 --nic user \
+lab_host_start rdma-contract --memory 1G --nic user \
 	--network "eth0 10.77.0.1/24 $lab_pair_mtu rxe0"
 trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
 lab_host_wait rdma-contract "$lab_host_pid" "${LAB_TIMEOUT:-600}" || lab_host_explain rdma-contract

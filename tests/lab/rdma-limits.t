@@ -46,7 +46,7 @@ chunk_refused() {
 	echo "$said" | grep -q 'bytes are missing. Run `ulimit -l unlimited`'
 }
 
-lab_pair_start limits --memory 2G --cpus 2
+lab_pair_start limits --memory 2G
 lab_check "two hosts come up" lab_pair_up || lab_done
 lab_check "b waits for guests, and may pin 8 MiB" lab_do b "start receive $(held 8192 '$watari') receive \
 	--listen \$b:7777 --trust-network && wait_for 30 says '^listening on ' /lab/receive" || lab_done
