@@ -12,11 +12,14 @@
 #include "transport-rdma/xrdma.h"
 #include "transport-tcp/xtcp.h"
 
-/* In order of preference: --transport auto takes the first that both ends can use. */
+/*
+ * In order of preference: --transport auto takes the first that both ends can use. Plain sockets
+ * before io_uring until that is the faster of the two (docs/decisions/0025).
+ */
 static const struct xport_ops *const transports[] = {
 	&xrdma_ops,
-	&xtcp_uring_ops,
 	&xtcp_sock_ops,
+	&xtcp_uring_ops,
 };
 #define TRANSPORTS (sizeof(transports) / sizeof(transports[0]))
 _Static_assert(TRANSPORTS <= RDV_TRANSPORTS_MAX, "a HELLO lists them all");

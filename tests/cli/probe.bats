@@ -26,7 +26,7 @@ answer() {
 	[ "$(answer 'defined $_->{address} ? 1 : 0' <<<"$output")" = 0 ]
 	[ "$(answer '$_->{best} eq (grep { $_->{usable} } @{$_->{transports}})[0]{name} ? 1 : 0' <<<"$output")" = 1 ]
 	[ "$(answer 'scalar grep { !length $_->{why} } @{$_->{transports}}' <<<"$output")" = 0 ]
-	[ "$(answer '$_->{transports}[-1]{name}' <<<"$output")" = tcp ]
+	[ "$(answer 'join " ", map { $_->{name} } @{$_->{transports}}' <<<"$output")" = "rdma tcp uring" ]
 }
 
 @test "an address may have a port, brackets, or neither" {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# What --transport auto takes between two hosts, and what it says: rdma where both can, uring where a
+# What --transport auto takes between two hosts, and what it says: rdma where both can, tcp where a
 # device, a route or leave to pin memory is missing at either end, with that reason; and a transport
 # asked for by name that is impossible, which is an error and moves nothing.
 # Never trusts the figure alone: the guest is looked at after each move.
@@ -49,7 +49,7 @@ lab_check "two hosts come up" lab_pair_up || lab_done
 lab_check "both wait for guests" eval "lab_do a 'receiver \$a' && lab_do b 'receiver \$b'" || lab_done
 
 loopback() {
-	lab_do a '$watari probe 127.0.0.1 --json' | tee /dev/stderr | grep -q '"best":"uring"'
+	lab_do a '$watari probe 127.0.0.1 --json' | tee /dev/stderr | grep -q '"best":"tcp"'
 }
 lab_check "127.0.0.1 is not taken for an address that RDMA can reach" loopback
 lab_check "the bench guest runs on a" lab_do a 'bench_guest bird workset=1M rate=500 fill=16M' || lab_done
@@ -59,19 +59,19 @@ lab_check "the guest is whole on b" whole b
 
 lab_check "b may pin 8 MiB at most" pinned_receiver b 8192
 lab_check "b's guest moves back to a" moves b '$a' rdma
-lab_check "auto takes the next best, uring, where the target may not pin the guest, and says so" moves a '$b' \
-	'uring \(not rdma: on the target: .* have to be pinned, 8.00 MiB may be: .ulimit -l unlimited'
+lab_check "auto takes the next best, tcp, where the target may not pin the guest, and says so" moves a '$b' \
+	'tcp \(not rdma: on the target: .* have to be pinned, 8.00 MiB may be: .ulimit -l unlimited'
 lab_check "the guest is whole on b" whole b
-lab_check "auto takes the next best, uring, where the source may not pin it" moves b '$a' \
-	'uring \(not rdma: here: .* have to be pinned, 8.00 MiB may be'
+lab_check "auto takes the next best, tcp, where the source may not pin it" moves b '$a' \
+	'tcp \(not rdma: here: .* have to be pinned, 8.00 MiB may be'
 lab_check "rdma by name is refused then, and the guest runs on" refused a '$b' \
 	'transport rdma cannot be used: on the target: .* have to be pinned' --transport rdma
 
 lab_check "b has no RDMA device any more" lab_do b 'rdma link delete rxe0'
-lab_check "auto takes the next best, uring, where the target has no device" moves a '$b' \
-	'uring \(not rdma: on the target: no RDMA device'
+lab_check "auto takes the next best, tcp, where the target has no device" moves a '$b' \
+	'tcp \(not rdma: on the target: no RDMA device'
 lab_check "the guest is whole on b" whole b
-lab_check "auto takes the next best, uring, where the source has none" moves b '$a' 'uring \(not rdma: here: no RDMA device'
+lab_check "auto takes the next best, tcp, where the source has none" moves b '$a' 'tcp \(not rdma: here: no RDMA device'
 lab_check "the guest is whole on a" whole a
 lab_check "rdma by name is refused then, and the guest runs on" refused a '$b' \
 	'transport rdma cannot be used: on the target: no RDMA device' --transport rdma
