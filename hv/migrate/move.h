@@ -30,7 +30,7 @@ struct mig_params {
 	enum mig_on_stall on_stall;  /* when rounds stop getting smaller; default throttle */
 	uint64_t bandwidth;          /* bytes/s of page payload while the guest runs; 0: no limit */
 	unsigned streams;            /* 1..16, default 1 */
-	uint64_t connect_timeout_ns; /* rendezvous and connection each; default 5 s */
+	uint64_t connect_timeout_ns; /* HELLO and connection each; default 4 s */
 	struct xport_rdma rdma;      /* this end's wishes; default none */
 	uint64_t test_stall_ns; /* stands still so long once frozen, to prove an instrument; 0 */
 };
