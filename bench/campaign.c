@@ -133,7 +133,7 @@ static void campaign_say(
 		duration_format(r->vmm.blackout.total_ns, vmm, sizeof(vmm)),
 		duration_format(bench_run_blackout_ns(r), pause, sizeof(pause)),
 		duration_format(r->vmm.total_ns, total, sizeof(total)),
-		!r->verify_done             ? "not verified"
+		!r->verify_done             ? "not compared"
 		: verify_passed(&r->verify) ? "verified"
 					    : "NOT VERIFIED",
 		duration_format(campaign_eta(s->k), eta, sizeof(eta)));

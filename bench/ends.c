@@ -117,6 +117,8 @@ static _Noreturn void ends_exec(
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	sigprocmask(SIG_SETMASK, &x->old_mask, NULL);
+	/* Descriptors it was not given would keep the memory of other guests alive. */
+	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	/* For what pins memory (zero-copy, RDMA): whoever may raise the limit gets no limit. */
 	setrlimit(RLIMIT_MEMLOCK, &locked);
 	if (c->keep_fd >= 0)

@@ -9,6 +9,7 @@
 #include "bench/system.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -157,7 +158,7 @@ static int qemu_observe(const struct bench_guest *g, const struct bench_qemu_vm 
 	struct observed *o, struct err *e)
 {
 	struct observe_region r[2];
-	int fd = dup(v->mem);
+	int fd = fcntl(v->mem, F_DUPFD_CLOEXEC, 0);
 
 	if (fd < 0)
 		return err_errno(e, "cannot duplicate a memory file");

@@ -8,6 +8,7 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,7 +109,7 @@ static int tracker_observe(struct tracker_guest *g, struct err *e)
 {
 	const struct gmem *m = vm_mem(g->vm);
 	struct observe_region r[GMEM_REGIONS_MAX];
-	int fd = dup(m->fd);
+	int fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
 
 	if (fd < 0)
 		return err_errno(e, "cannot look at the guest's memory");
