@@ -190,7 +190,7 @@ static uint64_t plan_available(void)
 /* What a guest of @c takes once it has filled what it fills. */
 static uint64_t plan_guest(const struct bench_config *c)
 {
-	return (c->fill < c->memory ? c->fill : c->memory) + PLAN_OVERHEAD;
+	return bench_config_filled(c) + PLAN_OVERHEAD;
 }
 
 unsigned bench_plan_fit(const struct bench_config *c, unsigned want)
