@@ -208,7 +208,6 @@ int bench_plan_check(const struct bench_plan *p, struct err *e)
 
 	for (unsigned i = 0; i < p->ncases; i++) {
 		const struct bench_config *c = &p->cases[i];
-		long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 		int rc = bench_config_check(c, e);
 
 		if (rc < 0)
@@ -219,11 +218,6 @@ int bench_plan_check(const struct bench_plan *p, struct err *e)
 				"spare: choose less, or --fill less of it",
 				size_format(2 * plan_guest(c), need, sizeof(need)),
 				size_format(plan_available(), have, sizeof(have)));
-		if (cpus > 0 && c->vcpus > (unsigned)cpus)
-			return err_set(e, -EINVAL,
-				"--vcpus %u: this machine has %ld processors, and a guest that "
-				"waits for one measures that",
-				c->vcpus, cpus);
 	}
 	return 0;
 }

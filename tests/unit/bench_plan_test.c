@@ -101,9 +101,9 @@ static void a_guest_this_machine_cannot_hold_is_refused(void **state)
 	assert_non_null(strstr(e.msg, "this machine has"));
 	assert_int_equal(bench_plan_set(&p, "fill", "64M", &e), 0); /* hardly touched: it fits */
 	assert_int_equal(bench_plan_check(&p, &e), 0);
+	/* More vCPUs than processors are slow, not impossible: the campaign says so. */
 	assert_int_equal(bench_plan_set(&p, "vcpus", "64", &e), 0);
-	if (bench_plan_check(&p, &e) == -EINVAL)
-		assert_non_null(strstr(e.msg, "processors"));
+	assert_int_equal(bench_plan_check(&p, &e), 0);
 	bench_plan_fini(&p);
 }
 
