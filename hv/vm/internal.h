@@ -19,6 +19,7 @@
 #include "hv/kvm/kvm_vm.h"
 #include "hv/kvm/vcpu.h"
 #include "hv/vm/console.h"
+#include "hv/vm/scrollback.h"
 #include "hv/vm/vm.h"
 
 #define VM_DEVICES_MAX 8
@@ -52,6 +53,7 @@ struct vm {
 	void *dev[VM_DEVICES_MAX]; /* by position in devices.c's list */
 	struct vm_irq com1_irq, sci_irq;
 	struct console *console;
+	struct scrollback *scroll; /* NULL: serial is "none" */
 	struct dirty_track track;
 	uint8_t *power_on; /* KVM's state before anything ran */
 	size_t power_on_len;
@@ -121,6 +123,10 @@ int vm_device_load(struct vm *vm, unsigned i, struct section *s, struct err *e);
 void vm_devices_advance(struct vm *vm, uint64_t ns);
 /* Offers waiting input to the UART again. Any thread; cheap when nothing waits. */
 void vm_input_pump(struct vm *vm);
+
+/* console_state.c: the section of the console. Loading checks all of it before it takes any. */
+void vm_console_save(struct vm *vm, struct wbuf *w);
+int vm_console_load(struct vm *vm, struct section *s, struct err *e);
 
 /* state.c */
 int vm_power_on_start(struct vm *vm, struct err *e);

@@ -18,11 +18,13 @@
 
 #define STATE_VM_SECTION "vm"
 #define STATE_VM_VERSION 1u
-#define STATE_DEVICES    4096u /* bytes: more than "vm" and all devices take */
+/* Bytes: more than "vm", the console and all devices take. */
+#define STATE_DEVICES (4096u + SCROLLBACK_TRAVEL + 4096u)
 
 /* What a list of sections was found to hold. */
 struct vm_state {
-	bool have_vm, paused;
+	bool have_vm, paused, have_console;
+	struct section console;
 	bool have[VM_DEVICES_MAX];
 	struct section dev[VM_DEVICES_MAX];
 };
@@ -51,6 +53,7 @@ int vm_state_save(struct vm *vm, struct wbuf *w, struct err *e)
 	if (r)
 		return r;
 	vm_devices_save(vm, w);
+	vm_console_save(vm, w);
 	at = section_begin(w, STATE_VM_SECTION, 0, STATE_VM_VERSION);
 	wbuf_u8(w, paused);
 	section_end(w, at);
@@ -88,6 +91,16 @@ static int state_take_vm(struct vm_state *st, struct section *s, struct err *e)
 	return 0;
 }
 
+/* A source that had no such section yet sends none: the console begins empty then. */
+static int state_take_console(struct vm_state *st, const struct section *s, struct err *e)
+{
+	if (st->have_console)
+		return state_twice(s, e);
+	st->have_console = true;
+	st->console = *s;
+	return 0;
+}
+
 static int state_take(struct vm *vm, struct vm_state *st, struct section *s, struct err *e)
 {
 	int i = vm_device_find(s->name), r;
@@ -96,7 +109,7 @@ static int state_take(struct vm *vm, struct vm_state *st, struct section *s, str
 		r = kvm_state_take(&vm->kvm, s, e);
 		if (r)
 			return r < 0 ? r : 0;
-		if (strcmp(s->name, STATE_VM_SECTION) != 0)
+		if (strcmp(s->name, STATE_VM_SECTION) != 0 && strcmp(s->name, "console") != 0)
 			return err_set(e, -EPROTO,
 				"state section '%s' (instance %u, version %u) is unknown to this "
 				"watari",
@@ -106,7 +119,7 @@ static int state_take(struct vm *vm, struct vm_state *st, struct section *s, str
 		return err_set(
 			e, -EPROTO, "state section '%s' has no instance %u", s->name, s->instance);
 	if (i < 0)
-		return state_take_vm(st, s, e);
+		return s->name[0] == 'c' ? state_take_console(st, s, e) : state_take_vm(st, s, e);
 	if (st->have[i])
 		return state_twice(s, e);
 	st->have[i] = true;
@@ -161,6 +174,8 @@ int vm_state_load(struct vm *vm, struct rbuf *r, uint64_t elapsed_ns, struct err
 	int rc;
 
 	if ((rc = state_check_rest(vm, e)) || (rc = state_read(vm, &st, r, e)))
+		return rc;
+	if (st.have_console && (rc = vm_console_load(vm, &st.console, e)))
 		return rc;
 	for (unsigned i = 0; i < vm_device_count(); i++) {
 		rc = vm_device_load(vm, i, &st.dev[i], e);
