@@ -16,10 +16,11 @@
 #include "hv/base/section.h"
 #include "hv/vm/internal.h"
 
-#define STATE_VM_SECTION "vm"
-#define STATE_VM_VERSION 1u
-/* Bytes: more than "vm", the console and all devices take. */
-#define STATE_DEVICES (4096u + SCROLLBACK_TRAVEL + 4096u)
+#define STATE_VM_SECTION  "vm"
+#define STATE_VM_VERSION  1u
+#define STATE_CONSOLE     "console"
+#define STATE_DEVICES     1024u /* bytes: what a device takes, in the middle */
+#define STATE_CONSOLE_MAX (SCROLLBACK_TRAVEL + 8192u)
 
 /* What a list of sections was found to hold. */
 struct vm_state {
@@ -45,7 +46,8 @@ int vm_state_save(struct vm *vm, struct wbuf *w, struct err *e)
 	/* What it asked for is this host's to answer; the event does not travel. */
 	if (stopped)
 		return err_set(e, -ECANCELED, "the guest has powered off, rebooted or crashed");
-	if (wbuf_reserve(w, w->len + kvm_state_size(&vm->kvm) + STATE_DEVICES))
+	if (wbuf_reserve(w, w->len + kvm_state_size(&vm->kvm) + STATE_CONSOLE_MAX +
+				    STATE_DEVICES * vm->ndev))
 		return err_set(e, -ENOMEM, "no memory for the guest's state");
 	/* KVM's machine first, for the clock's sake; devices, whose timers stand still from here,
 	 * right after it; the vCPUs, which take longest, at the end. */
@@ -103,23 +105,26 @@ static int state_take_console(struct vm_state *st, const struct section *s, stru
 
 static int state_take(struct vm *vm, struct vm_state *st, struct section *s, struct err *e)
 {
-	int i = vm_device_find(s->name), r;
+	bool known = vm_device_known(s->name);
+	int i = vm_device_find(vm, s->name, s->instance), r;
 
-	if (i < 0) {
+	if (!known) {
 		r = kvm_state_take(&vm->kvm, s, e);
 		if (r)
 			return r < 0 ? r : 0;
-		if (strcmp(s->name, STATE_VM_SECTION) != 0 && strcmp(s->name, "console") != 0)
+		if (strcmp(s->name, STATE_VM_SECTION) != 0 && strcmp(s->name, STATE_CONSOLE) != 0)
 			return err_set(e, -EPROTO,
 				"state section '%s' (instance %u, version %u) is unknown to this "
 				"watari",
 				s->name, s->instance, s->version);
 	}
-	if (s->instance != 0)
+	if (known ? i < 0 : s->instance != 0)
 		return err_set(
 			e, -EPROTO, "state section '%s' has no instance %u", s->name, s->instance);
-	if (i < 0)
-		return s->name[0] == 'c' ? state_take_console(st, s, e) : state_take_vm(st, s, e);
+	if (!known && strcmp(s->name, STATE_CONSOLE) == 0)
+		return state_take_console(st, s, e);
+	if (!known)
+		return state_take_vm(st, s, e);
 	if (st->have[i])
 		return state_twice(s, e);
 	st->have[i] = true;
@@ -143,10 +148,14 @@ static int state_read(struct vm *vm, struct vm_state *st, struct rbuf *r, struct
 		return rc;
 	if (!st->have_vm)
 		return err_set(e, -EPROTO, "state section '%s' is missing", STATE_VM_SECTION);
-	for (unsigned i = 0; i < vm_device_count(); i++) {
+	for (unsigned i = 0; i < vm->ndev; i++) {
+		const struct vm_device *d = &vm->dev[i];
+
+		if (!st->have[i] && d->instance)
+			return err_set(e, -EPROTO, "state section '%s' (instance %u) is missing",
+				d->ops->name, d->instance);
 		if (!st->have[i])
-			return err_set(
-				e, -EPROTO, "state section '%s' is missing", vm_device_name(i));
+			return err_set(e, -EPROTO, "state section '%s' is missing", d->ops->name);
 	}
 	return 0;
 }
@@ -177,7 +186,9 @@ int vm_state_load(struct vm *vm, struct rbuf *r, uint64_t elapsed_ns, struct err
 		return rc;
 	if (st.have_console && (rc = vm_console_load(vm, &st.console, e)))
 		return rc;
-	for (unsigned i = 0; i < vm_device_count(); i++) {
+	/* Until the thaw: what a device does before, the source might undo by thawing there. */
+	vm_devices_quiesce(vm);
+	for (unsigned i = 0; i < vm->ndev; i++) {
 		rc = vm_device_load(vm, i, &st.dev[i], e);
 		if (rc)
 			return rc;
