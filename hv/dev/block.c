@@ -41,7 +41,8 @@ static int block_open_fd(struct block *b, struct err *e)
 	if (!b->direct)
 		return 0;
 	b->fd_buffered = open(b->path, mode | O_CLOEXEC | O_NONBLOCK);
-	return b->fd_buffered >= 0 ? 0 : err_errno(e, "disk '%s': cannot open %s", b->name, b->path);
+	return b->fd_buffered >= 0 ? 0
+				   : err_errno(e, "disk '%s': cannot open %s", b->name, b->path);
 }
 
 static int block_look_device(struct block *b, struct err *e)
@@ -75,8 +76,8 @@ static int block_look(struct block *b, struct err *e)
 	if (fstat(b->fd, &st) < 0 || (b->direct && fstat(b->fd_buffered, &other) < 0))
 		return err_errno(e, "disk '%s': cannot look at %s", b->name, b->path);
 	if (b->direct && (st.st_dev != other.st_dev || st.st_ino != other.st_ino))
-		return err_set(e, -EAGAIN, "disk '%s': %s was replaced just now; try again", b->name,
-			b->path);
+		return err_set(e, -EAGAIN, "disk '%s': %s was replaced just now; try again",
+			b->name, b->path);
 	b->sector = BLOCK_SECTOR;
 	if (S_ISBLK(st.st_mode))
 		r = block_look_device(b, e);
@@ -93,8 +94,9 @@ static int block_look(struct block *b, struct err *e)
 			b->name, b->size % b->sector, b->path);
 	b->size -= b->size % b->sector;
 	if (!b->size)
-		return err_set(e, -EINVAL, "disk '%s': %s is empty (truncate -s SIZE makes it a disk)",
-			b->name, b->path);
+		return err_set(e, -EINVAL,
+			"disk '%s': %s is empty (truncate -s SIZE makes it a disk)", b->name,
+			b->path);
 	b->align_off = !b->direct ? 1 : b->device ? b->sector : BLOCK_PAGE;
 	b->align_mem = b->direct ? BLOCK_PAGE : 1;
 	return 0;

@@ -3,12 +3,12 @@
  * A disk's bytes on the host: a raw file or a block device, read and written asynchronously through
  * one io_uring. Knows nothing of virtio nor of guest memory: it is given host addresses.
  *
- * THREADS. block_open(), block_close() and the lock belong to whoever owns the struct; block_post(),
- * block_submit() and block_reap() to one thread at a time, which watches block_event_fd().
- * Invariant: an accepted request ends exactly once, in block_reap(), and its memory is not touched
- * by the kernel afterwards. Between block_open() and that, nothing outside [0, block_size()) is
- * read or written.
- * Next in the flow: block.c, block_ring.c (requests), block_lock.c (who may write).
+ * THREADS. block_open(), block_close() and the lock belong to whoever owns the struct;
+ * block_post(), block_submit() and block_reap() to one thread at a time, which watches
+ * block_event_fd(). Invariant: an accepted request ends exactly once, in block_reap(), and its
+ * memory is not touched by the kernel afterwards. Between block_open() and that, nothing outside
+ * [0, block_size()) is read or written. Next in the flow: block.c, block_ring.c (requests),
+ * block_lock.c (who may write).
  */
 #ifndef WATARI_DEV_BLOCK_H
 #define WATARI_DEV_BLOCK_H
@@ -35,7 +35,8 @@ struct block_io {
 	enum block_op op;
 	uint64_t off, len; /* bytes; not for BLOCK_FLUSH. Checked by block_post() */
 	bool unmap;        /* BLOCK_ZERO: the host may give the space back */
-	struct iovec *iov; /* READ, WRITE: @len bytes in all, 1..BLOCK_IOV_MAX; used up on the way */
+	struct iovec
+		*iov; /* READ, WRITE: @len bytes in all, 1..BLOCK_IOV_MAX; used up on the way */
 	unsigned niov;
 	/* On the thread of block_reap(). @result: 0 or negative errno. May post. */
 	void (*done)(struct block_io *io, int result);
@@ -70,8 +71,9 @@ int block_open(struct block **out, const struct block_options *o, struct err *e)
 /* Waits a few seconds for requests in progress; their done() is not called. NULL is fine. */
 void block_close(struct block *b);
 
-uint64_t block_size(const struct block *b);   /* bytes, a multiple of 512; as it was at open */
-uint32_t block_sector(const struct block *b); /* smallest unit of a request: 512 or a device's own */
+uint64_t block_size(const struct block *b); /* bytes, a multiple of 512; as it was at open */
+uint32_t block_sector(
+	const struct block *b); /* smallest unit of a request: 512 or a device's own */
 bool block_readonly(const struct block *b);
 const char *block_name(const struct block *b);
 

@@ -17,9 +17,9 @@
 #include "hv/base/log.h"
 #include "hv/dev/block_internal.h"
 
-#define LOCK_NOTE    ".holder" /* appended to the image's path */
-#define LOCK_RETRY   10        /* ms */
-#define LOCK_TEXT    256u
+#define LOCK_NOTE  ".holder" /* appended to the image's path */
+#define LOCK_RETRY 10        /* ms */
+#define LOCK_TEXT  256u
 
 static bool lock_note_path(const struct block *b, char *out, size_t size)
 {
@@ -130,8 +130,8 @@ int block_lock(struct block *b, int wait_ms, struct err *e)
 	/* What this host may have kept of a shared device is older than what its last user wrote.
 	 * Filesystems that are shared see to that themselves. */
 	if (b->device)
-		posix_fadvise(b->fd_buffered >= 0 ? b->fd_buffered : b->fd, 0, 0,
-			POSIX_FADV_DONTNEED);
+		posix_fadvise(
+			b->fd_buffered >= 0 ? b->fd_buffered : b->fd, 0, 0, POSIX_FADV_DONTNEED);
 	return 0;
 }
 

@@ -121,7 +121,8 @@ bool block_ring_close(struct block *b)
 	return true;
 }
 
-/* ---- a request's memory -------------------------------------------------------------------------- */
+/* ---- a request's memory
+ * -------------------------------------------------------------------------- */
 
 static void iov_advance(struct block_io *io, size_t n)
 {
@@ -163,7 +164,8 @@ static bool iov_aligned(const struct block *b, const struct block_io *io)
 	return true;
 }
 
-/* ---- to the kernel ------------------------------------------------------------------------------- */
+/* ---- to the kernel
+ * ------------------------------------------------------------------------------- */
 
 static int ring_prep_rw(struct block *b, struct io_uring_sqe *sqe, struct block_io *io)
 {
@@ -252,7 +254,8 @@ void block_submit(struct block *b)
 		ring_wake(b);
 }
 
-/* ---- and back ------------------------------------------------------------------------------------ */
+/* ---- and back
+ * ------------------------------------------------------------------------------------ */
 
 static bool io_changes(const struct block_io *io)
 {
@@ -349,9 +352,7 @@ static void ring_take(struct block *b, struct block_io *io, int res)
 	if (!io)
 		return;
 	fault = b->fault ? b->fault(b->fault_arg, io) : 0;
-	if (fault < 0)
-		ring_done(b, io, fault);
-	else if (ring_step(io, res, &result))
+	if (ring_step(io, fault ? fault : res, &result))
 		ring_done(b, io, result);
 	else
 		list_add(&b->waiting, io);
