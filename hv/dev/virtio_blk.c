@@ -52,14 +52,15 @@ struct vblk_request {
 struct virtio_blk {
 	struct virtio *v;
 	struct block *block;
+	const struct gmem *mem;
 	struct vblk_limits limits;
 	char guest[64];
 	uint8_t id[VBLK_ID_LEN];
 	unsigned queues;
 	int quiet_ms;
-	bool active, resetting;
-	bool handed; /* quiesce() gave the lock up */
-	bool noted;  /* who has it is written down */
+	bool resetting; /* the guest wants it back to the start; requests are under way */
+	bool handed;    /* quiesce() gave the lock up */
+	bool noted;     /* who has it is written down */
 	bool waiting_told;
 	int timer; /* for what can wait: the note, and a lock that is not there yet */
 	unsigned nrequests, nused;
@@ -67,7 +68,6 @@ struct virtio_blk {
 	uint64_t starved; /* queues that found no free request, as bits */
 };
 
-static void vblk_queue_run(struct virtio_blk *d, unsigned q);
 static void vblk_post(struct vblk_request *r);
 
 /* ---- requests
@@ -124,7 +124,9 @@ static void vblk_done(struct block_io *io, int result)
 	struct vblk_request *r = io->arg;
 	struct virtio_blk *d = r->disk;
 
-	if (d->resetting) { /* the queue is gone */
+	if (d->resetting) { /* the queue is gone, what was read into memory is not */
+		for (unsigned i = r->chain.nout; i < r->chain.nout + r->chain.nin; i++)
+			gmem_mark(d->mem, r->chain.gpa[i], r->chain.iov[i].iov_len);
 		vblk_request_put(r);
 		return;
 	}
@@ -229,7 +231,16 @@ static void vblk_unwatch(struct virtio_blk *d)
 {
 	virtio_unwatch(d->v, block_event_fd(d->block));
 	virtio_unwatch(d->v, d->timer);
-	d->active = false;
+}
+
+/* A reset that had to wait for requests is over when they are. */
+static void vblk_reset_finish(struct virtio_blk *d)
+{
+	if (!d->resetting || d->nused)
+		return;
+	d->resetting = false;
+	vblk_unwatch(d);
+	virtio_reset_done(d->v);
 }
 
 static void vblk_ready(void *arg, uint32_t events)
@@ -238,15 +249,8 @@ static void vblk_ready(void *arg, uint32_t events)
 
 	(void)events;
 	block_reap(d->block);
-	if (d->resetting) {
-		if (d->nused == 0) {
-			d->resetting = false;
-			vblk_unwatch(d);
-			virtio_reset_done(d->v);
-		}
-		return;
-	}
-	if (d->starved && d->nused < VBLK_REQUESTS_MAX) {
+	vblk_reset_finish(d);
+	if (!d->resetting && d->starved && d->nused < VBLK_REQUESTS_MAX) {
 		for (unsigned q = 0; q < d->queues; q++)
 			if (d->starved >> q & 1)
 				vblk_queue_run(d, q);
@@ -308,6 +312,8 @@ static int vblk_activate(void *self, uint64_t features, struct err *e)
 	struct virtio_blk *d = self;
 	int r;
 
+	if (d->resetting)
+		return err_set(e, -EBUSY, "requests from before its reset are still under way");
 	d->limits.features = features;
 	d->starved = 0;
 	r = virtio_watch(d->v, block_event_fd(d->block), EPOLLIN, vblk_ready, d, e);
@@ -318,7 +324,6 @@ static int vblk_activate(void *self, uint64_t features, struct err *e)
 		virtio_unwatch(d->v, block_event_fd(d->block));
 		return r;
 	}
-	d->active = true;
 	vblk_timer_arm(d);
 	return 0;
 }
@@ -340,24 +345,9 @@ static void vblk_quiesce(void *self)
 	struct virtio_blk *d = self;
 	struct err e;
 
-	if (block_drain(d->block, d->quiet_ms, &e)) {
+	if (block_drain(d->block, d->quiet_ms, &e))
 		log_warn("%s", e.msg);
-		return;
-	}
-	if (!block_locked(d->block))
-		return;
-	block_unlock(d->block);
-	d->handed = true;
-	d->noted = false;
-}
-
-static void vblk_resume(void *self)
-{
-	struct virtio_blk *d = self;
-
-	/* Whoever was to take the guest over lets go of the image as its process ends. */
-	vblk_lock_again(d, VBLK_LOCK_BACK_MS);
-	vblk_timer_arm(d);
+	vblk_reset_finish(d);
 }
 
 static void vblk_save(void *self, struct wbuf *w)
@@ -432,13 +422,59 @@ static const struct virtio_ops vblk_ops = {
 	.reset = vblk_reset,
 	.notify = vblk_notify,
 	.quiesce = vblk_quiesce,
-	.resume = vblk_resume,
 	.save = vblk_save,
 	.load = vblk_load,
 	.free = vblk_free,
 };
 
-const struct dev_ops virtio_blk_dev_ops = VIRTIO_DEV_OPS("virtio-blk", VBLK_VERSION);
+/*
+ * The lock goes with freeze and thaw of the machine, which is not what the core's quiesce() and
+ * resume() stand for: they also serve a reset, and only a disk that the guest's driver uses.
+ */
+static void vblk_dev_quiesce(void *self)
+{
+	struct virtio *v = self;
+	struct virtio_blk *d = virtio_self(v);
+	struct err e;
+
+	virtio_dev_quiesce(v);
+	virtio_lock(v);
+	if (block_locked(d->block) && !block_busy(d->block)) {
+		/* Also what was written before a disk that is not in use any more was reset. */
+		if (block_drain(d->block, d->quiet_ms, &e) == 0) {
+			block_unlock(d->block);
+			d->handed = true;
+			d->noted = false;
+		} else {
+			log_warn("%s", e.msg);
+		}
+	}
+	virtio_unlock(v);
+}
+
+static void vblk_dev_resume(void *self)
+{
+	struct virtio *v = self;
+	struct virtio_blk *d = virtio_self(v);
+
+	virtio_lock(v);
+	/* Whoever was to take the guest over lets go of the image as its process ends. */
+	vblk_lock_again(d, VBLK_LOCK_BACK_MS);
+	vblk_timer_arm(d);
+	virtio_unlock(v);
+	virtio_dev_resume(v);
+}
+
+const struct dev_ops virtio_blk_dev_ops = {
+	.name = "virtio-blk",
+	.version = VBLK_VERSION,
+	.reset = virtio_dev_reset,
+	.save = virtio_dev_save,
+	.load = virtio_dev_load,
+	.free = virtio_dev_free,
+	.quiesce = vblk_dev_quiesce,
+	.resume = vblk_dev_resume,
+};
 
 /* struct virtio_blk_config (5.2.4). The same on every host, or a guest could not move. */
 static void vblk_config(const struct virtio_blk *d, uint8_t out[VBLK_CONFIG_LEN])
@@ -523,6 +559,7 @@ int virtio_blk_new(struct virtio **out, struct pci_bus *bus, unsigned slot, cons
 	*out = NULL;
 	if (!d)
 		return err_set(e, -ENOMEM, "no memory for disk '%s'", o->block.name);
+	d->mem = mem;
 	d->queues = o->queues;
 	d->quiet_ms = o->quiet_ms ? o->quiet_ms : VBLK_QUIET_MS;
 	strncpy(d->guest, o->guest, sizeof(d->guest) - 1);

@@ -4,9 +4,9 @@
  * discard, write-zeroes and a serial number.
  *
  * THE LOCK. The disk does no I/O without the lock on its image. A guest that boots has it from
- * virtio_blk_new() on. quiesce() finishes and flushes what is under way and gives it up; resume()
- * takes it back; at the target of a move load() takes it, after the source's quiesce() and before
- * its commit. If resume() cannot have it the disk stands still and tries on.
+ * virtio_blk_new() on. The quiesce() of its dev_ops finishes and flushes what is under way and
+ * gives it up; resume() takes it back; at the target of a move load() takes it, after the source's
+ * quiesce() and before its commit. If resume() cannot have it the disk stands still and tries on.
  * Next in the flow: hv/dev/virtio.h.
  */
 #ifndef WATARI_DEV_VIRTIO_BLK_H
