@@ -168,7 +168,7 @@ int cmd_incoming(int argc, char **argv)
 {
 	struct incoming_args args = { .tracking = "auto" };
 	struct ctl_claim claim = CTL_CLAIM_NONE;
-	struct guest_main_args m = { .claim = &claim, .rdv_fd = -1, .notify_fd = -1 };
+	struct guest_main_args m = { .claim = &claim, .rdv_fd = -1, .notify_fd = -1, .log_fd = -1 };
 	struct rdv_offer *offer = calloc(1, sizeof(*offer)); /* too large for a stack */
 	char host[XPORT_HOST_MAX];
 	struct err e = { 0 };

@@ -18,6 +18,7 @@ static const struct cmd commands[] = {
 	{ "receive", "wait for guests that move to this host", cmd_receive },
 	{ "migrate", "move a running guest to another host", cmd_migrate },
 	{ "list", "list the guests of this host", cmd_list },
+	{ "show", "print a guest's definition", cmd_show },
 	{ "status", "tell how a guest is", cmd_status },
 	{ "pause", "stop a guest's virtual CPUs", cmd_pause },
 	{ "resume", "let a paused guest go on", cmd_resume },

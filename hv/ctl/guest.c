@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/ctl/definition.h"
 #include "hv/ctl/migrate.h"
 #include "hv/ctl/proto.h"
 #include "hv/ctl/server.h"
@@ -170,6 +171,13 @@ static void op_kill(struct ctl_guest *g, struct ctl_conn *c, const json_t *reque
 	ctl_server_close_door(g->server);
 	ctl_conn_answer(c, ctl_ok());
 	guest_end(g, CTL_END_KILLED, NULL, NULL, NULL);
+}
+
+static void op_definition(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	(void)request;
+	ctl_conn_answer(c, json_pack("{s:b,s:o}", "ok", 1, "definition",
+				   ctl_definition_json(vm_config(g->vm))));
 }
 
 static void op_memory(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
@@ -388,6 +396,7 @@ static const struct {
 	{ .op = "pause", .run = op_pause, .settled = true },
 	{ .op = "resume", .run = op_resume, .settled = true },
 	{ .op = "kill", .run = op_kill },
+	{ .op = "definition", .run = op_definition },
 	{ .op = "memory", .run = op_memory },
 	{ .op = "migrate", .run = op_migrate, .settled = true },
 };
