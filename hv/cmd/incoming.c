@@ -110,6 +110,7 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 	if (rc == 0)
 		rc = cmd_tracking_parse(a->tracking, &c->tracking, e);
 	c->overcommit = a->overcommit;
+	c->arriving = true;
 	if (rc == 0)
 		rc = vm_config_check(c, e);
 	if (rc == 0)

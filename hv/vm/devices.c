@@ -6,6 +6,7 @@
  * Next in the flow: hv/dev/dev.h, state.c.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "hv/base/log.h"
@@ -16,6 +17,7 @@
 #include "hv/dev/pci.h"
 #include "hv/dev/rtc.h"
 #include "hv/dev/serial.h"
+#include "hv/dev/virtio_blk.h"
 #include "hv/dev/virtio_rng.h"
 #include "hv/vm/internal.h"
 
@@ -147,6 +149,32 @@ static int device_new_rng(struct vm *vm, uint32_t i, void **self, struct err *e)
 	return device_virtio(v, "rng", r, self, e);
 }
 
+static unsigned device_count_disks(const struct vm_config *c)
+{
+	return c->ndisks;
+}
+
+static int device_new_disk(struct vm *vm, uint32_t i, void **self, struct err *e)
+{
+	const struct vm_disk *d = &vm->cfg.disks[i];
+	const struct virtio_blk_options o = {
+		.block = { .name = d->name,
+			.path = d->path,
+			.readonly = d->readonly,
+			.direct = d->direct },
+		.guest = vm->cfg.name,
+		.serial = d->serial,
+		.queues = d->queues,
+		.arriving = vm->cfg.arriving,
+	};
+	struct virtio *v = NULL;
+	char thread[16];
+	int r = virtio_blk_new(&v, vm->pci, 0, &vm->mem, &o, e);
+
+	snprintf(thread, sizeof(thread), "disk-%.10s", d->name);
+	return device_virtio(v, thread, r, self, e);
+}
+
 /*
  * The list. @count: how many of them the definition asks for; without it, one. @advance: for a
  * device whose time stands still while it is saved. The order of the PCI devices is that of their
@@ -164,6 +192,7 @@ static const struct {
 	{ .ops = &acpi_pm_dev_ops, .build = device_new_acpi_pm, .advance = device_advance_acpi_pm },
 	{ .ops = &pci_bus_dev_ops, .build = device_new_pci },
 	{ .ops = &virtio_rng_dev_ops, .build = device_new_rng },
+	{ .ops = &virtio_blk_dev_ops, .count = device_count_disks, .build = device_new_disk },
 };
 #define DEVICES        (sizeof(devices) / sizeof(devices[0]))
 #define DEVICES_SERIAL 0 /* position of the console's device in the list, and in vm->dev */
