@@ -34,6 +34,13 @@ struct dev_ops {
 	/* Reads the payload; -EPROTO with a message for values the device could never hold. */
 	int (*load)(void *self, struct section *s, struct err *e);
 	void (*free)(void *self);
+	/*
+	 * Both optional, for a device with threads or descriptors of its own. quiesce(): when it
+	 * returns, nothing of the device writes guest memory, raises an interrupt or changes its
+	 * state. resume() undoes it, also after a load. vCPUs stopped.
+	 */
+	void (*quiesce)(void *self);
+	void (*resume)(void *self);
 };
 
 #endif

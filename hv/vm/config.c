@@ -3,7 +3,7 @@
  * Owns what a guest is made of: checking it, and its travelling form, the section "config". Must
  * never believe a field that came from a peer. Invariant: what check accepts, encode and decode
  * carry over unchanged.
- * Next in the flow: vm.c.
+ * Next in the flow: config_devices.c (disks and nets), vm.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -11,10 +11,11 @@
 #include <string.h>
 
 #include "hv/base/section.h"
-#include "hv/vm/vm.h"
+#include "hv/mem/gmem.h"
+#include "hv/vm/config_parts.h"
 
 #define CONFIG_SECTION "config"
-#define CONFIG_VERSION 2u
+#define CONFIG_VERSION 3u
 
 /* The text fields, in the order in which they travel after name, cpus and memory. */
 static const struct {
@@ -33,40 +34,36 @@ static const char *config_text_get(const struct vm_config *c, size_t i)
 	return (const char *)c + config_text[i].offset;
 }
 
-static int config_check_name(const char *name, struct err *e)
+/* It becomes part of file names and an argument of commands. */
+int config_check_name(const char *what, const char *name, size_t size, struct err *e)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789._-";
 
-	if (memchr(name, '\0', VM_NAME_MAX) == NULL)
-		return err_set(e, -EINVAL, "the guest's name is longer than %d characters",
-			VM_NAME_MAX - 1);
+	if (memchr(name, '\0', size) == NULL)
+		return err_set(e, -EINVAL, "%s name is longer than %zu characters", what, size - 1);
 	if (name[0] == '\0')
-		return err_set(e, -EINVAL, "the guest's name is empty");
+		return err_set(e, -EINVAL, "%s name is empty", what);
 	if (name[strspn(name, allowed)] != '\0')
 		return err_set(e, -EINVAL,
-			"guest name '%s': only letters, digits, '.', '_' and '-' are allowed",
+			"%s name '%s': only letters, digits, '.', '_' and '-' are allowed", what,
 			name);
-	/* It becomes part of a file name and an argument of commands. */
 	if (name[0] == '.' || name[0] == '-')
 		return err_set(
-			e, -EINVAL, "guest name '%s' must not start with '%c'", name, name[0]);
+			e, -EINVAL, "%s name '%s' must not start with '%c'", what, name, name[0]);
 	return 0;
 }
 
-static int config_check_text(const struct vm_config *c, size_t i, struct err *e)
+/* Control characters do not travel (rbuf_str()), and have no place on a command line. */
+int config_check_text(const char *what, const char *s, size_t size, struct err *e)
 {
-	const char *s = config_text_get(c, i);
-
-	if (memchr(s, '\0', config_text[i].size) == NULL)
-		return err_set(e, -EINVAL, "%s is longer than %zu characters", config_text[i].name,
-			config_text[i].size - 1);
-	/* Control characters do not travel (rbuf_str()), and have no place on a command line. */
+	if (memchr(s, '\0', size) == NULL)
+		return err_set(e, -EINVAL, "%s is longer than %zu characters", what, size - 1);
 	for (const char *p = s; *p; p++) {
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			return err_set(e, -EINVAL,
-				"%s holds the control character 0x%02x at position %zu",
-				config_text[i].name, (unsigned char)*p, (size_t)(p - s));
+				"%s holds the control character 0x%02x at position %zu", what,
+				(unsigned char)*p, (size_t)(p - s));
 	}
 	return 0;
 }
@@ -82,7 +79,7 @@ static int config_check_serial(const char *s, struct err *e)
 
 int vm_config_check(const struct vm_config *c, struct err *e)
 {
-	int r = config_check_name(c->name, e);
+	int r = config_check_name("the guest's", c->name, VM_NAME_MAX, e);
 
 	if (r)
 		return r;
@@ -94,14 +91,16 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 	if (!r)
 		r = backing_valid(&c->backing, c->memory, e);
 	for (size_t i = 0; r == 0 && i < CONFIG_TEXTS; i++)
-		r = config_check_text(c, i, e);
+		r = config_check_text(
+			config_text[i].name, config_text_get(c, i), config_text[i].size, e);
 	if (r)
 		return r;
 	if (c->kernel[0] == '\0')
 		return err_set(e, -EINVAL, "no kernel is given");
 	if (c->tracking > VM_TRACKING_LOG)
 		return err_set(e, -EINVAL, "dirty tracking %d is unknown", (int)c->tracking);
-	return config_check_serial(c->serial, e);
+	r = config_check_serial(c->serial, e);
+	return r ? r : config_check_devices(c, e);
 }
 
 void vm_config_encode(const struct vm_config *c, struct wbuf *w)
@@ -117,6 +116,7 @@ void vm_config_encode(const struct vm_config *c, struct wbuf *w)
 	wbuf_u64(w, c->backing.nodes);
 	wbuf_u8(w, c->backing.thp);
 	wbuf_u8(w, c->backing.prealloc);
+	config_encode_devices(c, w);
 	section_end(w, at);
 }
 
@@ -173,6 +173,7 @@ int vm_config_decode(struct vm_config *c, struct rbuf *r, struct err *e)
 			s.name, s.instance, CONFIG_SECTION);
 	if ((rc = section_version(&s, CONFIG_VERSION, e)) || (rc = config_read(c, &s.body, e)) ||
 		(s.version >= 2 && (rc = config_read_backing(c, &s.body, e))) ||
+		(s.version >= 3 && (rc = config_read_devices(c, &s.body, e))) ||
 		(rc = section_done(&s, e)))
 		return rc;
 	if (rbuf_left(r))

@@ -14,51 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "hv/base/codec.h"
 #include "hv/base/err.h"
 #include "hv/mem/gmem.h"
 #include "hv/migrate/vm_ops.h"
-
-#define VM_NAME_MAX    64  /* bytes, NUL included: letters, digits, '.', '_', '-' */
-#define VM_CPUS_MAX    254 /* xAPIC ids without remapping */
-#define VM_PATH_MAX    1024
-#define VM_CMDLINE_MAX 2048
-
-enum vm_tracking { VM_TRACKING_AUTO, VM_TRACKING_RING, VM_TRACKING_LOG };
-
-/* What a guest is made of. Travels with it (vm_config_encode). */
-struct vm_config {
-	char name[VM_NAME_MAX];
-	unsigned cpus;   /* 1..VM_CPUS_MAX */
-	uint64_t memory; /* bytes */
-	struct backing backing;
-	char kernel[VM_PATH_MAX];
-	char initrd[VM_PATH_MAX]; /* "" for none */
-	char append[VM_CMDLINE_MAX];
-	char serial[VM_PATH_MAX]; /* "stdio", "none", "file:PATH" */
-	/* Of this host, does not travel: */
-	enum vm_tracking tracking;
-	bool overcommit;
-};
-
-/*
- * Checks every field, naming the bad one and its value: name (which may not start with '.' or '-'),
- * cpus, memory range, texts (no control characters), serial syntax. -EINVAL. Whether the memory
- * fits this host now, vm_new() asks.
- */
-int vm_config_check(const struct vm_config *c, struct err *e);
-/* Whether the host's free memory is no question: asked not to be one, or reserved pages are used.
- */
-static inline bool vm_config_overcommit(const struct vm_config *c)
-{
-	return c->overcommit || c->backing.page;
-}
-/* As one section "config" of hv/base/section.h: fields in the order above, "tracking" and on left
- * out. */
-void vm_config_encode(const struct vm_config *c, struct wbuf *w);
-/* Reads that section, and nothing may follow, and checks it: -EPROTO or -EINVAL. The peer is not
- * trusted. */
-int vm_config_decode(struct vm_config *c, struct rbuf *r, struct err *e);
+#include "hv/vm/config.h"
 
 struct vm;
 

@@ -16,16 +16,15 @@ static int config_decode(const void *p, size_t n, struct vm_config *c)
 	return vm_config_decode(c, &r, &e);
 }
 
-/* The bytes as they are, and again as the payload of a right section. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* The bytes as the payload of a right section of @version. */
+static void config_payload(const uint8_t *data, size_t size, uint32_t version)
 {
 	struct vm_config a, b;
 	struct wbuf w;
 	size_t at;
 
-	(void)config_decode(data, size, &a);
 	wbuf_init(&w);
-	at = section_begin(&w, "config", 0, 1);
+	at = section_begin(&w, "config", 0, version);
 	wbuf_bytes(&w, data, size);
 	section_end(&w, at);
 	if (config_decode(w.data, w.len, &a) == 0) {
@@ -35,5 +34,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	}
 	wbuf_fini(&w);
+}
+
+/* The bytes as they are, and again as a payload of each version. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct vm_config a;
+
+	(void)config_decode(data, size, &a);
+	for (uint32_t version = 1; version <= 3; version++)
+		config_payload(data, size, version);
 	return 0;
 }

@@ -24,6 +24,20 @@ static const struct vm_config good = {
 	.initrd = "/boot/initrd",
 	.append = "console=ttyS0 quiet",
 	.serial = "file:/var/log/web",
+	.ndisks = 2,
+	.disks = { { .name = "root", .path = "/srv/root.img", .serial = "WTR 1", .queues = 4 },
+		{ .name = "cd",
+			.path = "/srv/cd.iso",
+			.readonly = true,
+			.direct = true,
+			.queues = 1 } },
+	.nnets = 2,
+	.nets = { { .name = "lan",
+			  .tap = "tap0",
+			  .bridge = "br0",
+			  .mac = { 2, 0, 0, 0, 0, 1 },
+			  .queues = 2 },
+		{ .name = "out", .mac = { 2, 0, 0, 0, 0, 2 }, .queues = 1 } },
 };
 
 static void refused(const struct vm_config *c, const char *word)
@@ -81,6 +95,64 @@ static void every_field_is_checked_and_named(void **state)
 	}
 }
 
+/* Each field of a disk, then of a net, wrong in its own way. */
+static void disks_and_nets_are_checked_and_named(void **state)
+{
+	static const char *const ifnames[] = { "a/b", "..", "tap%d", "a b", "a:1" };
+	struct vm_config c = good;
+
+	(void)state;
+	c.ndisks = VM_DISKS_MAX + 1;
+	refused(&c, "17 disks");
+	c = good, c.nnets = VM_NETS_MAX + 1;
+	refused(&c, "9 nets");
+	c = good, strcpy(c.disks[1].name, "root");
+	refused(&c, "two disks are called 'root'");
+	c = good, strcpy(c.disks[1].name, "a b");
+	refused(&c, "a b");
+	c = good, c.disks[1].path[0] = '\0';
+	refused(&c, "'cd' has no path");
+	c = good, strcpy(c.disks[1].path, "cd.iso");
+	refused(&c, "not absolute");
+	c = good, memset(c.disks[0].serial, 's', sizeof(c.disks[0].serial));
+	refused(&c, "20 characters");
+	c = good, c.disks[0].queues = 0;
+	refused(&c, "'root': 0 queues");
+	c = good, c.nets[1].queues = VM_QUEUES_MAX + 1;
+	refused(&c, "'out': 17 queues");
+	c = good, strcpy(c.nets[1].name, "lan");
+	refused(&c, "two nets are called 'lan'");
+	c = good, strcpy(c.nets[1].tap, "tap0");
+	refused(&c, "same tap");
+	c = good, c.nets[1].mac[5] = 1;
+	refused(&c, "same mac");
+	c = good, c.nets[0].mac[0] = 1;
+	refused(&c, "01:00:00:00:00:01");
+	c = good, memset(c.nets[0].mac, 0, 6);
+	refused(&c, "00:00:00:00:00:00");
+	c = good, memset(c.nets[0].bridge, 'b', sizeof(c.nets[0].bridge));
+	refused(&c, "15 characters");
+	for (size_t i = 0; i < sizeof(ifnames) / sizeof(ifnames[0]); i++) {
+		c = good, strcpy(c.nets[0].tap, ifnames[i]);
+		refused(&c, ifnames[i]);
+	}
+}
+
+static void a_net_without_a_mac_gets_its_own(void **state)
+{
+	uint8_t a[6], b[6], again[6];
+
+	(void)state;
+	vm_net_mac(a, "web", "lan");
+	vm_net_mac(again, "web", "lan");
+	assert_memory_equal(a, again, 6);
+	assert_int_equal(a[0], 0x02);
+	vm_net_mac(b, "web", "out");
+	assert_memory_not_equal(a, b, 6);
+	vm_net_mac(b, "webl", "an"); /* names do not run into one another */
+	assert_memory_not_equal(a, b, 6);
+}
+
 static void what_is_encoded_is_decoded(void **state)
 {
 	struct err e = { 0 };
@@ -103,9 +175,49 @@ static void what_is_encoded_is_decoded(void **state)
 	assert_string_equal(c.initrd, good.initrd);
 	assert_string_equal(c.append, good.append);
 	assert_string_equal(c.serial, good.serial);
+	assert_memory_equal(c.disks, good.disks, sizeof(good.disks));
+	assert_memory_equal(c.nets, good.nets, sizeof(good.nets));
+	assert_int_equal(c.ndisks, 2);
+	assert_int_equal(c.nnets, 2);
 	assert_int_equal(c.tracking, VM_TRACKING_AUTO);
 	assert_false(c.overcommit);
 	wbuf_fini(&w);
+}
+
+/* A source that does not know of disks yet, nor of kinds of memory. */
+static void earlier_versions_are_read(void **state)
+{
+	(void)state;
+	for (uint32_t version = 1; version <= 2; version++) {
+		struct err e = { 0 };
+		struct vm_config c;
+		struct wbuf w;
+		struct rbuf r;
+		size_t at;
+
+		wbuf_init(&w);
+		at = section_begin(&w, "config", 0, version);
+		wbuf_str(&w, "old");
+		wbuf_u32(&w, 1);
+		wbuf_u64(&w, 512u << 20);
+		wbuf_str(&w, "/k");
+		wbuf_str(&w, "");
+		wbuf_str(&w, "");
+		wbuf_str(&w, "none");
+		if (version == 2) {
+			wbuf_u64(&w, 0);
+			wbuf_u64(&w, 0);
+			wbuf_u8(&w, 1);
+			wbuf_u8(&w, 0);
+		}
+		section_end(&w, at);
+		r = rbuf_of(w.data, w.len);
+		assert_int_equal(vm_config_decode(&c, &r, &e), 0);
+		assert_string_equal(c.name, "old");
+		assert_int_equal(c.backing.thp, version == 2);
+		assert_int_equal(c.ndisks + c.nnets, 0);
+		wbuf_fini(&w);
+	}
 }
 
 /* Each byte cut off, each byte changed: an answer every time, and nothing but checked values. */
@@ -151,7 +263,7 @@ static void another_section_or_a_newer_version_is_named(void **state)
 		const char *name;
 		uint32_t version;
 		const char *word;
-	} bad[] = { { "confug", 1, "confug" }, { "config", 3, "version 3" } };
+	} bad[] = { { "confug", 1, "confug" }, { "config", 4, "version 4" } };
 	struct err e = { 0 };
 	struct vm_config c;
 
@@ -173,7 +285,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_field_is_checked_and_named),
+		cmocka_unit_test(disks_and_nets_are_checked_and_named),
+		cmocka_unit_test(a_net_without_a_mac_gets_its_own),
 		cmocka_unit_test(what_is_encoded_is_decoded),
+		cmocka_unit_test(earlier_versions_are_read),
 		cmocka_unit_test(hostile_bytes_are_an_error_or_a_checked_config),
 		cmocka_unit_test(another_section_or_a_newer_version_is_named),
 	};
