@@ -4,7 +4,7 @@
  * not persistent. Must never change one that was there before, but for bringing it up.
  * Invariant: after tap_open() the tap is up and, if a bridge was named, on it; frames that arrive
  * wait in the kernel's queue until somebody reads.
- * Next in the flow: virtio_net_queue.c.
+ * Next in the flow: virtio_net_io.c.
  */
 #include "hv/dev/tap.h"
 
@@ -35,7 +35,8 @@ static int tap_open_device(struct err *e)
 			TAP_DEVICE " is missing on this host: load it with 'modprobe tun'");
 	if (errno == EACCES || errno == EPERM)
 		return err_set(e, -EPERM,
-			"no permission to open " TAP_DEVICE ": run as root or allow this user on it");
+			"no permission to open " TAP_DEVICE
+			": run as root or allow this user on it");
 	return err_errno(e, "cannot open " TAP_DEVICE);
 }
 
@@ -61,8 +62,7 @@ static int tap_attach_failed(const struct tap_config *c, const char *name, int r
 		return err_set(e, -EINVAL,
 			"interface '%s' is no tap: make one with 'ip tuntap add dev NAME mode tap'",
 			name);
-	default:
-		return err_set(e, r, "cannot open tap '%s': %s", name, strerrordesc_np(-r));
+	default: return err_set(e, r, "cannot open tap '%s': %s", name, strerrordesc_np(-r));
 	}
 }
 
@@ -115,6 +115,8 @@ static unsigned tap_offload_bits(unsigned offload)
 
 int tap_offload(struct tap *t, unsigned offload, struct err *e)
 {
+	if (t->adopted)
+		return 0;
 	if (ioctl(t->fd[0], TUNSETOFFLOAD, (unsigned long)tap_offload_bits(offload)) < 0)
 		return err_errno(e, "tap '%s' does not take the offloads 0x%x", t->name, offload);
 	return 0;
@@ -136,13 +138,12 @@ static int tap_probe_offload(struct tap *t, struct err *e)
 
 static int tap_place(struct tap *t, const struct tap_config *c, struct err *e)
 {
-	struct mac mac = c->mac;
+	/* A bridge takes the lowest address of its ports for its own: it shall not take this. */
+	const uint8_t mac[6] = { 0xfe, c->mac[1], c->mac[2], c->mac[3], c->mac[4], c->mac[5] };
 	int r = 0;
 
-	/* A bridge takes the lowest address of its ports for its own: it shall not take this. */
-	mac.b[0] = 0xfe;
 	if (t->made)
-		r = link_set_mac(t->name, &mac, e);
+		r = link_set_mac(t->name, mac, e);
 	if (r == 0 && c->bridge[0])
 		r = link_join(t->name, c->bridge, e);
 	return r ? r : link_up(t->name, e);
@@ -195,6 +196,12 @@ int tap_open(struct tap *t, const struct tap_config *c, struct err *e)
 	return r;
 }
 
+void tap_adopt(struct tap *t, const int *fd, unsigned n, unsigned offload)
+{
+	*t = (struct tap){ .adopted = true, .queues = n, .used = n, .offload = offload };
+	memcpy(t->fd, fd, n * sizeof(fd[0]));
+}
+
 void tap_close(struct tap *t)
 {
 	for (unsigned i = 0; i < t->queues; i++)
@@ -205,8 +212,8 @@ void tap_close(struct tap *t)
 int tap_use_queues(struct tap *t, unsigned queues, struct err *e)
 {
 	if (queues < 1 || queues > t->queues)
-		return err_set(e, -EINVAL, "tap '%s' has %u queues, not %u", t->name, t->queues,
-			queues);
+		return err_set(
+			e, -EINVAL, "tap '%s' has %u queues, not %u", t->name, t->queues, queues);
 	for (; t->multi && t->used != queues;) {
 		bool more = t->used < queues;
 		unsigned i = more ? t->used : t->used - 1;

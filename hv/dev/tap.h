@@ -16,18 +16,19 @@
 #include <sys/uio.h>
 
 #include "hv/base/err.h"
-#include "hv/dev/mac.h"
 
 #define TAP_NAME_MAX   16 /* bytes, NUL included: the kernel's IFNAMSIZ */
 #define TAP_QUEUES_MAX 16
-#define TAP_HDR_SIZE   12u    /* virtio_net_hdr with num_buffers */
-#define TAP_FRAME_MAX  65562u /* header included: a segment of 64 KiB, its Ethernet header, a VLAN tag */
+#define TAP_HDR_SIZE   12u /* virtio_net_hdr with num_buffers */
+#define TAP_FRAME_MAX                                                                              \
+	65562u /* header included: a segment of 64 KiB, its Ethernet header, a VLAN tag */
 
 struct tap_config {
-	const char *name;   /* "": the kernel picks one; needs a bridge */
-	const char *bridge; /* "": the tap exists and its place in the network is not our business */
-	unsigned queues;    /* 1..TAP_QUEUES_MAX */
-	struct mac mac;     /* of the guest's card; a tap we make gets it with 0xfe in front */
+	const char *name; /* "": the kernel picks one; needs a bridge */
+	const char
+		*bridge; /* "": the tap exists and its place in the network is not our business */
+	unsigned queues; /* 1..TAP_QUEUES_MAX */
+	uint8_t mac[6];  /* of the guest's card; a tap we make gets it with 0xfe in front */
 };
 
 /* What a receiver of frames can take; tap_offload(). */
@@ -44,6 +45,7 @@ enum tap_offload {
 struct tap {
 	char name[TAP_NAME_MAX]; /* as the kernel calls it */
 	bool made;               /* by us, for us */
+	bool adopted;            /* tap_adopt(): no kernel behind it to be asked */
 	bool multi;              /* has IFF_MULTI_QUEUE */
 	unsigned queues, used;   /* open; of them attached */
 	unsigned offload;        /* enum tap_offload bits that the kernel takes */
@@ -55,6 +57,11 @@ struct tap {
  * another bridge), -EINVAL and others; the sentence names tap or bridge and the way out.
  */
 int tap_open(struct tap *t, const struct tap_config *c, struct err *e);
+/*
+ * A tap of @n descriptors that carry one frame with its header a read() or write(), and whose
+ * reader understands @offload: sockets of a test, say. They belong to @t from here on.
+ */
+void tap_adopt(struct tap *t, const int *fd, unsigned n, unsigned offload);
 /* Closes the descriptors; a tap that we made is gone then. Also for one whose open failed. */
 void tap_close(struct tap *t);
 

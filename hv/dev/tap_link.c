@@ -59,7 +59,9 @@ static int link_ask(unsigned index, unsigned *master)
 		struct nlmsghdr h;
 		struct ifinfomsg i;
 	} ask = {
-		.h = { .nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST },
+		.h = { .nlmsg_len = sizeof(ask),
+			.nlmsg_type = RTM_GETLINK,
+			.nlmsg_flags = NLM_F_REQUEST },
 		.i = { .ifi_family = AF_UNSPEC, .ifi_index = (int)index },
 	};
 	_Alignas(struct nlmsghdr) uint8_t answer[LINK_ANSWER];
@@ -98,8 +100,8 @@ static int link_join_failed(const char *name, const char *bridge, int r, struct 
 			"no permission to put tap '%s' on bridge '%s': run as root (CAP_NET_ADMIN), "
 			"or prepare the tap and name it without a bridge",
 			name, bridge);
-	return err_set(e, r, "cannot put tap '%s' on bridge '%s': %s", name, bridge,
-		strerrordesc_np(-r));
+	return err_set(
+		e, r, "cannot put tap '%s' on bridge '%s': %s", name, bridge, strerrordesc_np(-r));
 }
 
 int link_join(const char *name, const char *bridge, struct err *e)
@@ -142,15 +144,15 @@ int link_up(const char *name, struct err *e)
 	return 0;
 }
 
-int link_set_mac(const char *name, const struct mac *mac, struct err *e)
+int link_set_mac(const char *name, const uint8_t mac[6], struct err *e)
 {
 	struct ifreq r = { .ifr_hwaddr.sa_family = ARPHRD_ETHER };
 	int rc;
 
-	memcpy(r.ifr_hwaddr.sa_data, mac->b, MAC_SIZE);
+	memcpy(r.ifr_hwaddr.sa_data, mac, 6);
 	rc = link_ioctl(SIOCSIFHWADDR, &r, name);
 	if (rc)
-		return err_set(e, rc, "cannot give tap '%s' its address: %s", name,
-			strerrordesc_np(-rc));
+		return err_set(
+			e, rc, "cannot give tap '%s' its address: %s", name, strerrordesc_np(-rc));
 	return 0;
 }

@@ -7,14 +7,15 @@
 #ifndef WATARI_DEV_TAP_LINK_H
 #define WATARI_DEV_TAP_LINK_H
 
+#include <stdint.h>
+
 #include "hv/base/err.h"
-#include "hv/dev/mac.h"
 
 /* 0 and the index of the bridge (or other master) that @name is on, 0 if none; or -errno. */
 int link_master(const char *name, unsigned *master, struct err *e);
 /* Puts @name on bridge @bridge; nothing to do if it is there. -EBUSY if it is on another. */
 int link_join(const char *name, const char *bridge, struct err *e);
 int link_up(const char *name, struct err *e);
-int link_set_mac(const char *name, const struct mac *mac, struct err *e);
+int link_set_mac(const char *name, const uint8_t mac[6], struct err *e);
 
 #endif
