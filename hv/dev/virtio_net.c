@@ -71,27 +71,6 @@ static void net_announce(void *arg, uint32_t events)
 /* ---- the device -------------------------------------------------------------------------------
  */
 
-static int net_activate(void *self, uint64_t features, struct err *e)
-{
-	struct virtio_net *n = self;
-	int r;
-
-	n->features = features;
-	/*
-	 * What came while nobody took it was meant for a guest that was not there, or, in a machine
-	 * that is being loaded, for the guest at the source, which had it.
-	 */
-	tap_drain(&n->tap);
-	r = net_set_offloads(n, features & NET_F_GUEST_OFFLOADS, e);
-	if (r == 0)
-		r = net_set_pairs(n, 1, e);
-	if (r == 0)
-		r = virtio_watch(n->v, n->again, EPOLLIN, net_again, n, e);
-	if (r == 0)
-		r = virtio_watch(n->v, n->timer, EPOLLIN, net_announce, n, e);
-	return r;
-}
-
 static bool net_reset(void *self)
 {
 	struct virtio_net *n = self;
@@ -105,10 +84,35 @@ static bool net_reset(void *self)
 	n->offloads = n->features = 0;
 	n->rounds = 0;
 	n->arrived = false;
-	n->status &= (uint16_t)~NET_S_ANNOUNCE;
+	n->status = NET_S_LINK_UP;
+	memcpy(n->mac, n->mac_0, sizeof(n->mac));
 	for (unsigned i = 0; i < n->tap.queues; i++)
 		n->pair[i].len = 0;
 	return true;
+}
+
+static int net_activate(void *self, uint64_t features, struct err *e)
+{
+	struct virtio_net *n = self;
+	int r;
+
+	n->features = features;
+	n->arrived = false;
+	/*
+	 * What came while nobody took it was meant for a guest that was not there, or, in a machine
+	 * that is being loaded, for the guest at the source, which had it.
+	 */
+	tap_drain(&n->tap);
+	r = net_set_offloads(n, features & NET_F_GUEST_OFFLOADS, e);
+	if (r == 0)
+		r = net_set_pairs(n, 1, e);
+	if (r == 0)
+		r = virtio_watch(n->v, n->again, EPOLLIN, net_again, n, e);
+	if (r == 0)
+		r = virtio_watch(n->v, n->timer, EPOLLIN, net_announce, n, e);
+	if (r)
+		net_reset(n);
+	return r;
 }
 
 static void net_notify(void *self, unsigned q)
@@ -134,12 +138,11 @@ static void net_resume(void *self)
 	n->arrived = false;
 }
 
+/* Address and status are in the configuration space, which is the core's to save. */
 static void net_save(void *self, struct wbuf *w)
 {
 	struct virtio_net *n = self;
 
-	wbuf_bytes(w, n->mac, sizeof(n->mac));
-	wbuf_u16(w, n->status);
 	wbuf_u64(w, n->offloads);
 	wbuf_u8(w, (uint8_t)n->pairs);
 	for (unsigned i = 0; i < n->pairs; i++) {
@@ -161,40 +164,43 @@ static int net_load_frames(struct virtio_net *n, struct rbuf *r, struct err *e)
 	return r->failed ? err_set(e, -EPROTO, "it ends inside a frame") : 0;
 }
 
+/* What the guest was told stays, but for the link: that is of this host. */
+static void net_load_config(struct virtio_net *n)
+{
+	uint8_t status[2];
+
+	virtio_config_get(n->v, NET_CONFIG_MAC, n->mac, sizeof(n->mac));
+	virtio_config_get(n->v, NET_CONFIG_STATUS, status, sizeof(status));
+	n->status = NET_S_LINK_UP | (status[0] & NET_S_ANNOUNCE);
+	if (n->status != (status[0] | status[1] << 8))
+		net_set_status(n);
+}
+
 /* After activate() with the same features, if the device was active. */
 static int net_load(void *self, uint32_t version, struct rbuf *r, struct err *e)
 {
 	struct virtio_net *n = self;
-	uint8_t mac[6];
-	uint16_t status;
-	uint64_t offloads;
-	unsigned pairs;
-	int rc;
+	uint64_t offloads = rbuf_u64(r);
+	unsigned pairs = rbuf_u8(r);
+	int rc = 0;
 
 	(void)version;
-	rbuf_copy(r, mac, sizeof(mac));
-	status = rbuf_u16(r);
-	offloads = rbuf_u64(r);
-	pairs = rbuf_u8(r);
-	if (r->failed || (mac[0] & 1) || (status & ~(NET_S_LINK_UP | NET_S_ANNOUNCE)))
-		return err_set(e, -EPROTO, "address or status are impossible");
-	if (offloads & ~(n->features & NET_F_GUEST_OFFLOADS))
+	if (r->failed || (offloads & ~(n->features & NET_F_GUEST_OFFLOADS)))
 		return err_set(e, -EPROTO, "offloads 0x%llx were not agreed on",
 			(unsigned long long)offloads);
 	if (pairs < 1 || pairs > (n->features & NET_F_MQ ? n->tap.queues : 1))
 		return err_set(e, -EPROTO, "%u pairs of queues in use, there are %u", pairs,
 			n->tap.queues);
-	memcpy(n->mac, mac, sizeof(mac));
 	n->pairs = pairs;
-	if (n->features &&
-		((rc = net_set_offloads(n, offloads, e)) || (rc = net_set_pairs(n, pairs, e))))
-		return rc;
-	/* The link is up where the tap is there: that is of this host. */
-	n->status = NET_S_LINK_UP | (status & NET_S_ANNOUNCE);
-	virtio_config_set(n->v, NET_CONFIG_MAC, n->mac, sizeof(n->mac));
-	net_set_status(n);
-	n->arrived = true;
-	return net_load_frames(n, r, e);
+	if (n->features)
+		rc = net_set_offloads(n, offloads, e);
+	if (rc == 0 && n->features)
+		rc = net_set_pairs(n, pairs, e);
+	if (rc == 0)
+		rc = net_load_frames(n, r, e);
+	net_load_config(n);
+	n->arrived = rc == 0;
+	return rc;
 }
 
 static void net_free(void *self)
@@ -250,6 +256,7 @@ static int net_make(struct virtio_net *n, const uint8_t mac[6], struct err *e)
 	int r = virtq_chain_init(&n->chain, NET_SEGMENTS, e);
 
 	memcpy(n->mac, mac, sizeof(n->mac));
+	memcpy(n->mac_0, mac, sizeof(n->mac_0));
 	n->status = NET_S_LINK_UP;
 	n->pairs = 1;
 	n->again = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
