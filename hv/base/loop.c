@@ -128,6 +128,11 @@ int loop_once(struct loop *l, int timeout_ms)
 	return ran;
 }
 
+int loop_fd(const struct loop *l)
+{
+	return l->epfd;
+}
+
 int loop_run(struct loop *l)
 {
 	l->stop = false;

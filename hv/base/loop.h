@@ -30,6 +30,11 @@ void loop_del(struct loop *l, int fd);
 int loop_run(struct loop *l);
 /* Waits up to @timeout_ms (-1: no limit) once and runs what is ready. Returns how many ran. */
 int loop_once(struct loop *l, int timeout_ms);
+/*
+ * A descriptor that is readable while loop_once() has something to run. With it a loop can be
+ * shared under a lock: wait for it outside, run loop_once(l, 0) inside.
+ */
+int loop_fd(const struct loop *l);
 /* On the loop's thread only. */
 void loop_stop(struct loop *l, int result);
 

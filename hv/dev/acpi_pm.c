@@ -220,10 +220,26 @@ int acpi_pm_new(struct acpi_pm **out, struct bus *pio, struct dev_irq sci,
 {
 	struct acpi_pm *a = calloc(1, sizeof(*a));
 	const struct bus_range range[] = {
-		{ MACHINE_PORT_PM1_EVT, 4, acpi_pm_read_evt, acpi_pm_write_evt, a },
-		{ MACHINE_PORT_PM1_CNT, 2, acpi_pm_read_cnt, acpi_pm_write_cnt, a },
-		{ MACHINE_PORT_PM_TMR, 4, acpi_pm_read_tmr, NULL, a },
-		{ MACHINE_PORT_RESET, 1, acpi_pm_read_rcr, acpi_pm_write_rcr, a },
+		{ .base = MACHINE_PORT_PM1_EVT,
+			.len = 4,
+			.read = acpi_pm_read_evt,
+			.write = acpi_pm_write_evt,
+			.dev = a },
+		{ .base = MACHINE_PORT_PM1_CNT,
+			.len = 2,
+			.read = acpi_pm_read_cnt,
+			.write = acpi_pm_write_cnt,
+			.dev = a },
+		{ .base = MACHINE_PORT_PM_TMR,
+			.len = 4,
+			.read = acpi_pm_read_tmr,
+			.write = NULL,
+			.dev = a },
+		{ .base = MACHINE_PORT_RESET,
+			.len = 1,
+			.read = acpi_pm_read_rcr,
+			.write = acpi_pm_write_rcr,
+			.dev = a },
 	};
 
 	if (!a)

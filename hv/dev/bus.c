@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 void bus_init(struct bus *b)
@@ -22,6 +23,18 @@ void bus_fini(struct bus *b)
 	b->n = 0;
 }
 
+/* Whether an access can be that of both: it has to fit into what they share. */
+static bool bus_conflict(const struct bus_range *r, const struct bus_range *o)
+{
+	uint64_t start = r->base > o->base ? r->base : o->base;
+	uint64_t end = r->base + r->len < o->base + o->len ? r->base + r->len : o->base + o->len;
+	unsigned width = r->width > o->width ? r->width : o->width;
+
+	if (start >= end || (r->width && o->width && r->width != o->width))
+		return false;
+	return end - start >= width;
+}
+
 int bus_add(struct bus *b, const struct bus_range *r, struct err *e)
 {
 	if (r->len == 0 || r->base + r->len < r->base)
@@ -29,7 +42,7 @@ int bus_add(struct bus *b, const struct bus_range *r, struct err *e)
 	for (unsigned i = 0; i < b->n; i++) {
 		const struct bus_range *o = &b->range[i];
 
-		if (r->base < o->base + o->len && o->base < r->base + r->len)
+		if (bus_conflict(r, o))
 			return err_set(e, -EEXIST,
 				"bus range 0x%" PRIx64 "-0x%" PRIx64
 				" overlaps the one at 0x%" PRIx64,
@@ -49,6 +62,8 @@ static const struct bus_range *bus_find(const struct bus *b, uint64_t addr, unsi
 	for (unsigned i = 0; i < b->n; i++) {
 		const struct bus_range *r = &b->range[i];
 
+		if (r->width && r->width != size)
+			continue;
 		if (addr >= r->base && addr - r->base < r->len && size <= r->len - (addr - r->base))
 			return r;
 	}

@@ -21,6 +21,7 @@ typedef void (*bus_write_fn)(void *dev, uint64_t off, unsigned size, uint64_t va
 
 struct bus_range {
 	uint64_t base, len;
+	unsigned width; /* answers only accesses of this size, others may be another's; 0: all */
 	bus_read_fn read;
 	bus_write_fn write;
 	void *dev;
@@ -34,7 +35,8 @@ struct bus {
 
 void bus_init(struct bus *b);
 void bus_fini(struct bus *b);
-/* -EEXIST if it overlaps another range, -ENOSPC if the bus is full, both named in @e. */
+/* -EEXIST if some access could be its own and another's, -ENOSPC if the bus is full, both named in
+ * @e. */
 int bus_add(struct bus *b, const struct bus_range *r, struct err *e);
 uint64_t bus_read(struct bus *b, uint64_t addr, unsigned size);
 void bus_write(struct bus *b, uint64_t addr, unsigned size, uint64_t val);

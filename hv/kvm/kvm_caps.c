@@ -26,6 +26,7 @@ static const struct {
 	{ KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS" },
 	{ KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK" },
 	{ KVM_CAP_XSAVE, "KVM_CAP_XSAVE" },
+	{ KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI" },
 	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
 };
 
@@ -78,6 +79,8 @@ int kvm_caps_read(struct kvm_vm *vm, struct err *e)
 		.debugregs = kvm_caps_get(vm->fd, KVM_CAP_DEBUGREGS) != 0,
 		.triple_fault_event = kvm_caps_get(vm->fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT) != 0,
 		.exception_payload = kvm_caps_get(vm->fd, KVM_CAP_EXCEPTION_PAYLOAD) != 0,
+		.kicks = kvm_caps_get(vm->fd, KVM_CAP_IOEVENTFD) != 0,
+		.kick_any_length = kvm_caps_get(vm->fd, KVM_CAP_IOEVENTFD_ANY_LENGTH) != 0,
 		.kvmclock_ctrl = kvm_caps_get(vm->fd, KVM_CAP_KVMCLOCK_CTRL) != 0,
 	};
 	c->xsave2 = c->xsave_size >= sizeof(struct kvm_xsave);

@@ -48,6 +48,8 @@ struct kvm_caps {
 	bool triple_fault_event; /* pending triple faults travel */
 	bool exception_payload;
 	bool kvmclock_ctrl;
+	bool kicks;           /* writes can become an eventfd's count */
+	bool kick_any_length; /* ... of whatever length they are */
 };
 
 struct kvm_vm {
@@ -83,5 +85,11 @@ void kvm_vm_close(struct kvm_vm *vm);
 
 /* Raises (1) or lowers (0) line @gsi (0..23) of the PICs and the IOAPIC. Any thread. */
 void kvm_vm_irq(struct kvm_vm *vm, unsigned gsi, int level);
+/* Sends a message-signalled interrupt (Intel SDM volume 3, 11.11); it is in the APIC on return. Any
+ * thread; one that no APIC takes is dropped. */
+void kvm_vm_msi(struct kvm_vm *vm, uint64_t addr, uint32_t data);
+/* From now on (@on) a guest's write to memory address @addr adds 1 to eventfd @fd instead of being
+ * an exit; or no longer. -ENOTSUP, -EEXIST, -ENOENT, -ENOSPC: then it is an exit. Any thread. */
+int kvm_vm_kick(struct kvm_vm *vm, uint64_t addr, int fd, bool on);
 
 #endif
