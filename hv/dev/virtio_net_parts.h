@@ -55,9 +55,9 @@ struct net_pair {
 struct virtio_net {
 	struct virtio *v;
 	struct tap tap;
-	uint64_t features; /* agreed on; 0: not active */
-	uint64_t offloads; /* of NET_F_GUEST_OFFLOADS, those that are on */
-	unsigned pairs;    /* in use, 1..tap.queues */
+	uint64_t features;        /* agreed on; 0: not active */
+	uint64_t offloads;        /* of NET_F_GUEST_OFFLOADS, those that are on */
+	unsigned pairs;           /* in use, 1..tap.queues */
 	uint8_t mac[6], mac_0[6]; /* as the guest set it; as it is after a reset */
 	uint16_t status;          /* as in the configuration space */
 	int again;                /* eventfd: some pair has `more` */
