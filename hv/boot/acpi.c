@@ -146,6 +146,49 @@ static void acpi_device_rtc(struct wbuf *w)
 	aml_end(w, dev);
 }
 
+/*
+ * The root bridge: what it passes on is the window that hv/dev/pci.c answers. No _PRT: no function
+ * has an interrupt line (docs/decisions/0050-pci-and-interrupts.md).
+ */
+static void acpi_device_pci(struct wbuf *w)
+{
+	size_t dev = aml_device(w, "PCI0"), res;
+
+	aml_name(w, "_HID");
+	aml_eisaid(w, "PNP0A08");
+	aml_name(w, "_CID");
+	aml_eisaid(w, "PNP0A03");
+	aml_name(w, "_UID");
+	aml_int(w, 0);
+	aml_name(w, "_SEG");
+	aml_int(w, 0);
+	aml_name(w, "_BBN");
+	aml_int(w, 0);
+	aml_name(w, "_CRS");
+	res = aml_resources(w);
+	aml_window_bus(w, 0, 0);
+	aml_io(w, MACHINE_PORT_PCI_ADDR, 8);
+	aml_window_io(w, 0, MACHINE_PORT_PCI_ADDR - 1);
+	aml_window_io(w, MACHINE_PORT_PCI_ADDR + 8, 0xffff);
+	aml_window_memory(w, MACHINE_PCI_MEM_BASE, MACHINE_PCI_MEM_BASE + MACHINE_PCI_MEM_SIZE - 1);
+	aml_resources_end(w, res);
+	aml_end(w, dev);
+}
+
+/* Systems use ECAM only where it is somebody's: the mainboard's. */
+static void acpi_device_board(struct wbuf *w)
+{
+	size_t dev = aml_device(w, "MRES"), res;
+
+	aml_name(w, "_HID");
+	aml_eisaid(w, "PNP0C02");
+	aml_name(w, "_CRS");
+	res = aml_resources(w);
+	aml_memory_fixed(w, MACHINE_PCI_ECAM_BASE, MACHINE_PCI_ECAM_SIZE);
+	aml_resources_end(w, res);
+	aml_end(w, dev);
+}
+
 /* Processors need no device of their own: the MADT lists them. */
 static uint32_t acpi_dsdt(struct wbuf *w)
 {
@@ -161,6 +204,8 @@ static uint32_t acpi_dsdt(struct wbuf *w)
 	sb = aml_scope(w, "\\_SB_");
 	acpi_device_com1(w);
 	acpi_device_rtc(w);
+	acpi_device_board(w);
+	acpi_device_pci(w);
 	aml_end(w, sb);
 	return acpi_end(w, at);
 }
@@ -268,12 +313,27 @@ static uint32_t acpi_madt(struct wbuf *w, unsigned cpus)
 	return acpi_end(w, at);
 }
 
-static uint32_t acpi_xsdt(struct wbuf *w, uint32_t fadt, uint32_t madt)
+/* PCI Firmware Specification 3.2, 4.1.2: where the configuration space of bus 0 is. */
+static uint32_t acpi_mcfg(struct wbuf *w)
+{
+	size_t at = acpi_begin(w, "MCFG", 1);
+
+	acpi_zeros(w, 8);
+	wbuf_u64(w, MACHINE_PCI_ECAM_BASE);
+	wbuf_u16(w, 0); /* segment */
+	wbuf_u8(w, 0);  /* first and last bus */
+	wbuf_u8(w, 0);
+	wbuf_u32(w, 0);
+	return acpi_end(w, at);
+}
+
+static uint32_t acpi_xsdt(struct wbuf *w, uint32_t fadt, uint32_t madt, uint32_t mcfg)
 {
 	size_t at = acpi_begin(w, "XSDT", 1);
 
 	wbuf_u64(w, fadt);
 	wbuf_u64(w, madt);
+	wbuf_u64(w, mcfg);
 	return acpi_end(w, at);
 }
 
@@ -293,7 +353,7 @@ static void acpi_rsdp(struct wbuf *w, uint32_t xsdt)
 
 int acpi_write(const struct gmem *m, unsigned cpus, uint64_t *rsdp, struct err *e)
 {
-	uint32_t facs, dsdt, fadt, madt, xsdt;
+	uint32_t facs, dsdt, fadt, madt, mcfg, xsdt;
 	struct wbuf w;
 	int rc = 0;
 
@@ -306,7 +366,8 @@ int acpi_write(const struct gmem *m, unsigned cpus, uint64_t *rsdp, struct err *
 	dsdt = acpi_dsdt(&w);
 	fadt = acpi_fadt(&w, facs, dsdt);
 	madt = acpi_madt(&w, cpus);
-	xsdt = acpi_xsdt(&w, fadt, madt);
+	mcfg = acpi_mcfg(&w);
+	xsdt = acpi_xsdt(&w, fadt, madt, mcfg);
 	if (!w.failed)
 		acpi_rsdp(&w, xsdt);
 	if (w.failed || w.len > BOOT_HIGH_START - BOOT_ROM_ADDR ||

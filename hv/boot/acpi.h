@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ACPI tables that tell the guest what machine it is on (ACPI 6.4, chapter 5): RSDP, XSDT,
- * FADT, FACS, MADT, DSDT, all between 0xe0000 and 1 MiB, where a kernel that was not told the
+ * FADT, FACS, MADT, MCFG, DSDT, all between 0xe0000 and 1 MiB, where a kernel that was not told the
  * address finds the RSDP by scanning.
  * Next in the flow: hv/boot/aml.h for the DSDT.
  */

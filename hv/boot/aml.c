@@ -22,6 +22,16 @@ enum {
 	AML_RES_IRQ = 0x22,
 	AML_RES_IO = 0x47,
 	AML_RES_END = 0x79,
+	AML_RES_MEM_FIXED = 0x86,
+	AML_RES_DWORD = 0x87,
+	AML_RES_WORD = 0x88,
+};
+
+/* Address space descriptors (6.4.3.5): kinds, and "both ends are fixed, passed on". */
+enum { AML_SPACE_MEMORY = 0, AML_SPACE_IO = 1, AML_SPACE_BUS = 2, AML_SPACE_FIXED = 0x0c };
+enum {
+	AML_IO_ALL = 0x03, /* ISA and other ports */
+	AML_MEM_RW = 0x01, /* not cacheable */
 };
 
 #define AML_LENGTH_MAX 0xfffu /* two-byte form: 12 bits */
@@ -159,4 +169,52 @@ void aml_irq(struct wbuf *w, unsigned line)
 {
 	wbuf_u8(w, AML_RES_IRQ);
 	wbuf_u16(w, (uint16_t)(1u << line));
+}
+
+void aml_memory_fixed(struct wbuf *w, uint32_t addr, uint32_t len)
+{
+	wbuf_u8(w, AML_RES_MEM_FIXED);
+	wbuf_u16(w, 9);
+	wbuf_u8(w, AML_MEM_RW);
+	wbuf_u32(w, addr);
+	wbuf_u32(w, len);
+}
+
+static void aml_window_word(
+	struct wbuf *w, uint8_t space, uint8_t flags, uint16_t first, uint16_t last)
+{
+	wbuf_u8(w, AML_RES_WORD);
+	wbuf_u16(w, 13);
+	wbuf_u8(w, space);
+	wbuf_u8(w, AML_SPACE_FIXED);
+	wbuf_u8(w, flags);
+	wbuf_u16(w, 0); /* granularity */
+	wbuf_u16(w, first);
+	wbuf_u16(w, last);
+	wbuf_u16(w, 0); /* no translation */
+	wbuf_u16(w, (uint16_t)(last - first + 1));
+}
+
+void aml_window_bus(struct wbuf *w, uint16_t first, uint16_t last)
+{
+	aml_window_word(w, AML_SPACE_BUS, 0, first, last);
+}
+
+void aml_window_io(struct wbuf *w, uint16_t first, uint16_t last)
+{
+	aml_window_word(w, AML_SPACE_IO, AML_IO_ALL, first, last);
+}
+
+void aml_window_memory(struct wbuf *w, uint32_t first, uint32_t last)
+{
+	wbuf_u8(w, AML_RES_DWORD);
+	wbuf_u16(w, 23);
+	wbuf_u8(w, AML_SPACE_MEMORY);
+	wbuf_u8(w, AML_SPACE_FIXED);
+	wbuf_u8(w, AML_MEM_RW);
+	wbuf_u32(w, 0);
+	wbuf_u32(w, first);
+	wbuf_u32(w, last);
+	wbuf_u32(w, 0);
+	wbuf_u32(w, last - first + 1);
 }

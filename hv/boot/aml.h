@@ -29,5 +29,11 @@ size_t aml_resources(struct wbuf *w);
 void aml_resources_end(struct wbuf *w, size_t cookie);
 void aml_io(struct wbuf *w, uint16_t port, uint8_t len);
 void aml_irq(struct wbuf *w, unsigned line);
+/* Memory that is taken: read and write, at a fixed place. */
+void aml_memory_fixed(struct wbuf *w, uint32_t addr, uint32_t len);
+/* What a bridge passes on, both ends included: bus numbers, ports, memory (not prefetchable). */
+void aml_window_bus(struct wbuf *w, uint16_t first, uint16_t last);
+void aml_window_io(struct wbuf *w, uint16_t first, uint16_t last);
+void aml_window_memory(struct wbuf *w, uint32_t first, uint32_t last);
 
 #endif

@@ -36,7 +36,7 @@
 /* Types of the e820 map; PVH uses the same numbers. */
 #define BOOT_MAP_RAM      1u
 #define BOOT_MAP_RESERVED 2u
-#define BOOT_MAP_MAX      8u
+#define BOOT_MAP_MAX      10u
 
 struct boot_range {
 	uint64_t addr, size;

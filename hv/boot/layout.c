@@ -24,6 +24,8 @@ unsigned boot_map_fill(const struct gmem *m, struct boot_range map[BOOT_MAP_MAX]
 		BOOT_MAP_RESERVED };
 	map[n++] = (struct boot_range){ BOOT_HIGH_START, m->regions[0].size - BOOT_HIGH_START,
 		BOOT_MAP_RAM };
+	map[n++] = (struct boot_range){ MACHINE_PCI_ECAM_BASE, MACHINE_PCI_ECAM_SIZE,
+		BOOT_MAP_RESERVED };
 	map[n++] = (struct boot_range){ MACHINE_RESERVED_HIGH,
 		GMEM_HOLE_END - MACHINE_RESERVED_HIGH, BOOT_MAP_RESERVED };
 	for (uint32_t i = 1; i < m->nregions && n < BOOT_MAP_MAX; i++)

@@ -48,10 +48,11 @@ int vm_reset(struct vm *vm, struct err *e)
 	if (r)
 		return r;
 	(void)vm_take_event(vm);
+	/* First: a device at work would write into the cleared memory. */
+	vm_devices_reset(vm);
 	r = gmem_discard_all(&vm->mem, e);
 	if (r)
 		return r;
-	vm_devices_reset(vm);
 	if ((r = vm_power_on_load(vm, e)) || (r = vm_boot(vm, e)))
 		return r;
 	vm_release(vm, VM_HOLD_STOPPED);

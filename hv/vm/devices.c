@@ -13,8 +13,10 @@
 #include "hv/base/section.h"
 #include "hv/dev/acpi_pm.h"
 #include "hv/dev/i8042.h"
+#include "hv/dev/pci.h"
 #include "hv/dev/rtc.h"
 #include "hv/dev/serial.h"
+#include "hv/dev/virtio_rng.h"
 #include "hv/vm/internal.h"
 
 static void device_irq(void *arg, int level)
@@ -42,11 +44,12 @@ static void device_shutdown_asked(void *arg)
 	vm_event_raise(arg, VM_EVENT_SHUTDOWN, NULL);
 }
 
-static int device_new_serial(struct vm *vm, void **self, struct err *e)
+static int device_new_serial(struct vm *vm, uint32_t i, void **self, struct err *e)
 {
 	struct serial *s = NULL;
 	int r;
 
+	(void)i;
 	vm->com1_irq = (struct vm_irq){ .kvm = &vm->kvm, .gsi = MACHINE_IRQ_COM1 };
 	r = serial_new(&s, &vm->pio, MACHINE_PORT_COM1,
 		(struct dev_irq){ .set = device_irq, .arg = &vm->com1_irq }, device_serial_tx, vm,
@@ -55,28 +58,30 @@ static int device_new_serial(struct vm *vm, void **self, struct err *e)
 	return r;
 }
 
-static int device_new_rtc(struct vm *vm, void **self, struct err *e)
+static int device_new_rtc(struct vm *vm, uint32_t i, void **self, struct err *e)
 {
 	uint64_t low = vm->mem.regions[0].size;
 	struct rtc *d = NULL;
 	int r = rtc_new(&d, &vm->pio, e);
 
+	(void)i;
 	if (r == 0)
 		rtc_set_memory(d, low, vm->mem.size - low);
 	*self = d;
 	return r;
 }
 
-static int device_new_i8042(struct vm *vm, void **self, struct err *e)
+static int device_new_i8042(struct vm *vm, uint32_t i, void **self, struct err *e)
 {
 	struct i8042 *d = NULL;
 	int r = i8042_new(&d, &vm->pio, device_reset_asked, vm, e);
 
+	(void)i;
 	*self = d;
 	return r;
 }
 
-static int device_new_acpi_pm(struct vm *vm, void **self, struct err *e)
+static int device_new_acpi_pm(struct vm *vm, uint32_t i, void **self, struct err *e)
 {
 	const struct acpi_pm_power power = {
 		.shutdown = device_shutdown_asked,
@@ -86,6 +91,7 @@ static int device_new_acpi_pm(struct vm *vm, void **self, struct err *e)
 	struct acpi_pm *d = NULL;
 	int r;
 
+	(void)i;
 	vm->sci_irq = (struct vm_irq){ .kvm = &vm->kvm, .gsi = MACHINE_IRQ_SCI };
 	r = acpi_pm_new(&d, &vm->pio, (struct dev_irq){ .set = device_irq, .arg = &vm->sci_irq },
 		&power, e);
@@ -98,41 +104,101 @@ static void device_advance_acpi_pm(void *self, uint64_t ns)
 	acpi_pm_advance(self, ns);
 }
 
-/* The list. @advance: for a device whose time stands still while it is saved. */
+static void device_msi(void *arg, uint64_t addr, uint32_t data)
+{
+	struct vm *vm = arg;
+
+	kvm_vm_msi(&vm->kvm, addr, data);
+}
+
+static int device_kick(void *arg, uint64_t addr, int fd, bool on)
+{
+	struct vm *vm = arg;
+
+	return kvm_vm_kick(&vm->kvm, addr, fd, on);
+}
+
+static int device_new_pci(struct vm *vm, uint32_t i, void **self, struct err *e)
+{
+	const struct pci_wires wires = { .msi = device_msi, .kick = device_kick, .arg = vm };
+	int r = pci_bus_new(&vm->pci, &vm->pio, &vm->mmio, &wires, e);
+
+	(void)i;
+	*self = vm->pci;
+	return r;
+}
+
+/* The end of every virtio device's building: its thread. */
+static int device_virtio(struct virtio *v, const char *name, int r, void **self, struct err *e)
+{
+	if (r == 0)
+		*self = v;
+	return r ? r : virtio_start(v, name, e);
+}
+
+static int device_new_rng(struct vm *vm, uint32_t i, void **self, struct err *e)
+{
+	struct virtio *v = NULL;
+	int r = virtio_rng_new(&v, vm->pci, 0, &vm->mem, e);
+
+	(void)i;
+	return device_virtio(v, "rng", r, self, e);
+}
+
+/*
+ * The list. @count: how many of them the definition asks for; without it, one. @advance: for a
+ * device whose time stands still while it is saved. The order of the PCI devices is that of their
+ * slots, so new kinds go to the end.
+ */
 static const struct {
 	const struct dev_ops *ops;
-	int (*build)(struct vm *vm, void **self, struct err *e);
+	unsigned (*count)(const struct vm_config *c);
+	int (*build)(struct vm *vm, uint32_t i, void **self, struct err *e);
 	void (*advance)(void *self, uint64_t ns);
 } devices[] = {
 	{ .ops = &serial_dev_ops, .build = device_new_serial },
 	{ .ops = &rtc_dev_ops, .build = device_new_rtc },
 	{ .ops = &i8042_dev_ops, .build = device_new_i8042 },
 	{ .ops = &acpi_pm_dev_ops, .build = device_new_acpi_pm, .advance = device_advance_acpi_pm },
+	{ .ops = &pci_bus_dev_ops, .build = device_new_pci },
+	{ .ops = &virtio_rng_dev_ops, .build = device_new_rng },
 };
 #define DEVICES        (sizeof(devices) / sizeof(devices[0]))
-#define DEVICES_SERIAL 0 /* position of the console's device in the list */
-
-_Static_assert(DEVICES <= VM_DEVICES_MAX, "raise VM_DEVICES_MAX");
+#define DEVICES_SERIAL 0 /* position of the console's device in the list, and in vm->dev */
 
 int vm_devices_start(struct vm *vm, struct err *e)
 {
 	bus_init(&vm->pio);
 	bus_init(&vm->mmio);
-	for (size_t i = 0; i < DEVICES; i++) {
-		int r = devices[i].build(vm, &vm->dev[i], e);
+	for (size_t k = 0; k < DEVICES; k++) {
+		unsigned n = devices[k].count ? devices[k].count(&vm->cfg) : 1;
 
-		if (r)
-			return err_wrap(e, "device '%s'", devices[i].ops->name);
+		for (uint32_t i = 0; i < n; i++) {
+			struct vm_device *d = &vm->dev[vm->ndev];
+			int r;
+
+			if (vm->ndev == VM_DEVICES_MAX)
+				return err_set(e, -ENOSPC, "a machine has at most %d devices",
+					VM_DEVICES_MAX);
+			*d = (struct vm_device){
+				.ops = devices[k].ops, .instance = i, .advance = devices[k].advance
+			};
+			vm->ndev++;
+			r = devices[k].build(vm, i, &d->self, e);
+			if (r)
+				return err_wrap(e, "device '%s'", d->ops->name);
+		}
 	}
 	return 0;
 }
 
 void vm_devices_stop(struct vm *vm)
 {
-	for (size_t i = DEVICES; i-- > 0;) {
-		if (vm->dev[i])
-			devices[i].ops->free(vm->dev[i]);
-		vm->dev[i] = NULL;
+	while (vm->ndev) {
+		struct vm_device *d = &vm->dev[--vm->ndev];
+
+		if (d->self)
+			d->ops->free(d->self);
 	}
 	bus_fini(&vm->mmio);
 	bus_fini(&vm->pio);
@@ -140,56 +206,73 @@ void vm_devices_stop(struct vm *vm)
 
 void vm_devices_reset(struct vm *vm)
 {
-	for (size_t i = 0; i < DEVICES; i++)
-		devices[i].ops->reset(vm->dev[i]);
+	for (unsigned i = 0; i < vm->ndev; i++)
+		vm->dev[i].ops->reset(vm->dev[i].self);
+}
+
+void vm_devices_quiesce(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->ndev; i++) {
+		if (vm->dev[i].ops->quiesce)
+			vm->dev[i].ops->quiesce(vm->dev[i].self);
+	}
+}
+
+void vm_devices_resume(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->ndev; i++) {
+		if (vm->dev[i].ops->resume)
+			vm->dev[i].ops->resume(vm->dev[i].self);
+	}
 }
 
 void vm_devices_save(struct vm *vm, struct wbuf *w)
 {
 	/* With input locked out: a byte the UART took after its state was read would be lost. */
 	pthread_mutex_lock(&vm->in_lock);
-	for (size_t i = 0; i < DEVICES; i++) {
-		size_t at = section_begin(w, devices[i].ops->name, 0, devices[i].ops->version);
+	for (unsigned i = 0; i < vm->ndev; i++) {
+		const struct vm_device *d = &vm->dev[i];
+		size_t at = section_begin(w, d->ops->name, d->instance, d->ops->version);
 
-		devices[i].ops->save(vm->dev[i], w);
+		d->ops->save(d->self, w);
 		section_end(w, at);
 	}
 	pthread_mutex_unlock(&vm->in_lock);
 }
 
-int vm_device_find(const char *name)
+int vm_device_find(const struct vm *vm, const char *name, uint32_t instance)
 {
-	for (size_t i = 0; i < DEVICES; i++) {
-		if (strcmp(devices[i].ops->name, name) == 0)
+	for (unsigned i = 0; i < vm->ndev; i++) {
+		if (vm->dev[i].instance == instance && strcmp(vm->dev[i].ops->name, name) == 0)
 			return (int)i;
 	}
 	return -1;
 }
 
-unsigned vm_device_count(void)
+bool vm_device_known(const char *name)
 {
-	return DEVICES;
-}
-
-const char *vm_device_name(unsigned i)
-{
-	return devices[i].ops->name;
+	for (size_t i = 0; i < DEVICES; i++) {
+		if (strcmp(devices[i].ops->name, name) == 0)
+			return true;
+	}
+	return false;
 }
 
 int vm_device_load(struct vm *vm, unsigned i, struct section *s, struct err *e)
 {
-	int r = section_version(s, devices[i].ops->version, e);
+	const struct vm_device *d = &vm->dev[i];
+	int r = section_version(s, d->ops->version, e);
 
 	if (r == 0)
-		r = devices[i].ops->load(vm->dev[i], s, e);
+		r = d->ops->load(d->self, s, e);
 	return r ? r : section_done(s, e);
 }
 
 void vm_devices_advance(struct vm *vm, uint64_t ns)
 {
-	for (size_t i = 0; i < DEVICES; i++) {
-		if (devices[i].advance)
-			devices[i].advance(vm->dev[i], ns);
+	for (unsigned i = 0; i < vm->ndev; i++) {
+		if (vm->dev[i].advance)
+			vm->dev[i].advance(vm->dev[i].self, ns);
 	}
 }
 
@@ -204,7 +287,7 @@ void vm_input_pump(struct vm *vm)
 	 * set before the state is saved under this lock, so one of the two sees the other. */
 	n = __atomic_load_n(&vm->hold, __ATOMIC_ACQUIRE) & VM_HOLD_MIGRATION
 		    ? 0
-		    : serial_input(vm->dev[DEVICES_SERIAL], vm->in, vm->in_len);
+		    : serial_input(vm->dev[DEVICES_SERIAL].self, vm->in, vm->in_len);
 	memmove(vm->in, vm->in + n, vm->in_len - n);
 	__atomic_store_n(&vm->in_len, vm->in_len - n, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&vm->in_lock);

@@ -14,14 +14,13 @@
 #include <stdint.h>
 
 #include "hv/dev/bus.h"
-#include "hv/dev/dev.h"
+#include "hv/dev/pci.h"
 #include "hv/kvm/dirty_track.h"
 #include "hv/kvm/kvm_vm.h"
 #include "hv/kvm/vcpu.h"
 #include "hv/vm/console.h"
+#include "hv/vm/devices.h"
 #include "hv/vm/vm.h"
-
-#define VM_DEVICES_MAX 8
 
 struct vm_cpu {
 	struct vm *vm;
@@ -49,7 +48,9 @@ struct vm {
 	struct vm_cpu *cpu;
 	unsigned ncpu, nthread; /* vCPUs open, threads started */
 	struct bus pio, mmio;
-	void *dev[VM_DEVICES_MAX]; /* by position in devices.c's list */
+	struct pci_bus *pci;
+	unsigned ndev;
+	struct vm_device dev[VM_DEVICES_MAX]; /* in the order of devices.c's list */
 	struct vm_irq com1_irq, sci_irq;
 	struct console *console;
 	struct dirty_track track;
@@ -106,21 +107,6 @@ void vm_kick_paused_locked(struct vm *vm);
  * on; 1000: all of it. One thread at a time. May wait a period (2 ms) when it ends throttling.
  */
 void vm_throttle(struct vm *vm, unsigned share);
-
-/* devices.c */
-int vm_devices_start(struct vm *vm, struct err *e);
-void vm_devices_stop(struct vm *vm);
-void vm_devices_reset(struct vm *vm);
-void vm_devices_save(struct vm *vm, struct wbuf *w);
-/* The index of the device whose section is called @name, or -1. */
-int vm_device_find(const char *name);
-unsigned vm_device_count(void);
-const char *vm_device_name(unsigned i);
-int vm_device_load(struct vm *vm, unsigned i, struct section *s, struct err *e);
-/* Moves the clocks of devices that count time on their own forward by @ns. */
-void vm_devices_advance(struct vm *vm, uint64_t ns);
-/* Offers waiting input to the UART again. Any thread; cheap when nothing waits. */
-void vm_input_pump(struct vm *vm);
 
 /* state.c */
 int vm_power_on_start(struct vm *vm, struct err *e);

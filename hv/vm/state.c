@@ -18,7 +18,7 @@
 
 #define STATE_VM_SECTION "vm"
 #define STATE_VM_VERSION 1u
-#define STATE_DEVICES    4096u /* bytes: more than "vm" and all devices take */
+#define STATE_DEVICES    1024u /* bytes: what a device takes, in the middle */
 
 /* What a list of sections was found to hold. */
 struct vm_state {
@@ -43,7 +43,7 @@ int vm_state_save(struct vm *vm, struct wbuf *w, struct err *e)
 	/* What it asked for is this host's to answer; the event does not travel. */
 	if (stopped)
 		return err_set(e, -ECANCELED, "the guest has powered off, rebooted or crashed");
-	if (wbuf_reserve(w, w->len + kvm_state_size(&vm->kvm) + STATE_DEVICES))
+	if (wbuf_reserve(w, w->len + kvm_state_size(&vm->kvm) + STATE_DEVICES * vm->ndev))
 		return err_set(e, -ENOMEM, "no memory for the guest's state");
 	/* KVM's machine first, for the clock's sake; devices, whose timers stand still from here,
 	 * right after it; the vCPUs, which take longest, at the end. */
@@ -90,9 +90,10 @@ static int state_take_vm(struct vm_state *st, struct section *s, struct err *e)
 
 static int state_take(struct vm *vm, struct vm_state *st, struct section *s, struct err *e)
 {
-	int i = vm_device_find(s->name), r;
+	bool known = vm_device_known(s->name);
+	int i = vm_device_find(vm, s->name, s->instance), r;
 
-	if (i < 0) {
+	if (!known) {
 		r = kvm_state_take(&vm->kvm, s, e);
 		if (r)
 			return r < 0 ? r : 0;
@@ -102,10 +103,10 @@ static int state_take(struct vm *vm, struct vm_state *st, struct section *s, str
 				"watari",
 				s->name, s->instance, s->version);
 	}
-	if (s->instance != 0)
+	if (known ? i < 0 : s->instance != 0)
 		return err_set(
 			e, -EPROTO, "state section '%s' has no instance %u", s->name, s->instance);
-	if (i < 0)
+	if (!known)
 		return state_take_vm(st, s, e);
 	if (st->have[i])
 		return state_twice(s, e);
@@ -130,10 +131,14 @@ static int state_read(struct vm *vm, struct vm_state *st, struct rbuf *r, struct
 		return rc;
 	if (!st->have_vm)
 		return err_set(e, -EPROTO, "state section '%s' is missing", STATE_VM_SECTION);
-	for (unsigned i = 0; i < vm_device_count(); i++) {
+	for (unsigned i = 0; i < vm->ndev; i++) {
+		const struct vm_device *d = &vm->dev[i];
+
+		if (!st->have[i] && d->instance)
+			return err_set(e, -EPROTO, "state section '%s' (instance %u) is missing",
+				d->ops->name, d->instance);
 		if (!st->have[i])
-			return err_set(
-				e, -EPROTO, "state section '%s' is missing", vm_device_name(i));
+			return err_set(e, -EPROTO, "state section '%s' is missing", d->ops->name);
 	}
 	return 0;
 }
@@ -162,7 +167,9 @@ int vm_state_load(struct vm *vm, struct rbuf *r, uint64_t elapsed_ns, struct err
 
 	if ((rc = state_check_rest(vm, e)) || (rc = state_read(vm, &st, r, e)))
 		return rc;
-	for (unsigned i = 0; i < vm_device_count(); i++) {
+	/* Until the thaw: what a device does before, the source might undo by thawing there. */
+	vm_devices_quiesce(vm);
+	for (unsigned i = 0; i < vm->ndev; i++) {
 		rc = vm_device_load(vm, i, &st.dev[i], e);
 		if (rc)
 			return rc;

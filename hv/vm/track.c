@@ -65,13 +65,20 @@ static void mig_throttle(void *arg, unsigned share)
 
 static int mig_freeze(void *arg, struct err *e)
 {
+	int r;
+
 	vm_vcpus_hurry(arg);
-	return vm_hold(arg, VM_HOLD_MIGRATION, e);
+	r = vm_hold(arg, VM_HOLD_MIGRATION, e);
+	/* After the vCPUs, which feed them. */
+	if (r == 0)
+		vm_devices_quiesce(arg);
+	return r;
 }
 
 /* On a target load() has turned VM_HOLD_SETUP into this reason, so this is also what starts it. */
 static void mig_thaw(void *arg)
 {
+	vm_devices_resume(arg);
 	vm_release(arg, VM_HOLD_MIGRATION);
 	/* What was typed meanwhile. */
 	vm_input_pump(arg);

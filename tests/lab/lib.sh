@@ -16,6 +16,8 @@ lab_watari=${WATARI:-$lab_dir/../watari}
 # rdma_rxe needs the crc32 hash, and does not say so: crc32_generic goes before it.
 lab_modules='virtio_pci 9pnet_virtio 9p overlay virtio_net kvm_amd crc32_generic crc32c_generic
 	rdma_rxe ib_uverbs rdma_ucm veth'
+# ... and a Linux guest: what finds its devices.
+lab_guest_modules='virtio_pci virtio_rng'
 
 lab_die() {
 	echo "lab: $*" >&2
@@ -89,30 +91,39 @@ lab_prepare() {
 	lab_host_initrd=$lab_dir/host.cpio.gz
 	lab_guest_initrd=$lab_dir/guest.cpio.gz
 	lab_prepare_host "$host"
-	lab_prepare_guest
+	lab_prepare_guest "$guest"
 }
 
-lab_prepare_host() {
-	local package=$1 tree=$lab_dir/host-tree version module
+# lab_modules_into PACKAGE TREE MODULE...: copies them with what they depend on to TREE/modules, and
+# the order to load them in to TREE/modules/order.
+lab_modules_into() {
+	local package=$1 tree=$2 version module
+	shift 2
 	version=$(basename "$package"/lib/modules/*)
 	local PATH=$PATH:/sbin:/usr/sbin
 	[ -e "$package/lib/modules/$version/modules.dep" ] || depmod -b "$package" "$version" ||
 		lab_die "depmod failed"
-	lab_tree "$tree" "$lab_tests/host-init"
 	mkdir "$tree/modules"
-	for module in $lab_modules; do
+	for module in "$@"; do
 		modprobe --show-depends -d "$package" -S "$version" "$module" ||
 			lab_die "no module $module in $package"
 	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' >"$tree/modules.list"
 	while read -r module; do
 		cp "$module" "$tree/modules/" && echo "/modules/${module##*/}"
 	done <"$tree/modules.list" >"$tree/modules/order"
+}
+
+lab_prepare_host() {
+	local package=$1 tree=$lab_dir/host-tree
+	lab_tree "$tree" "$lab_tests/host-init"
+	lab_modules_into "$package" "$tree" $lab_modules
 	lab_initrd "$tree" "$lab_host_initrd" || lab_die "cannot pack $tree"
 }
 
 lab_prepare_guest() {
 	local tree=$lab_dir/guest-tree
 	lab_tree "$tree" "$lab_tests/guest-init"
+	lab_modules_into "$1" "$tree" $lab_guest_modules
 	gcc -O2 -Wall -static -pthread -o "$tree/bin/tick" "$lab_tests/tick.c" ||
 		lab_die "cannot build tick"
 	lab_initrd "$tree" "$lab_guest_initrd" || lab_die "cannot pack $tree"

@@ -47,7 +47,7 @@ static void check_table(const struct gmem *m, uint64_t gpa, const char *signatur
 }
 
 struct tables {
-	uint64_t rsdp, xsdt, fadt, madt, dsdt, facs;
+	uint64_t rsdp, xsdt, fadt, madt, mcfg, dsdt, facs;
 };
 
 static void open_tables(struct gmem *m, struct tables *t, unsigned cpus)
@@ -59,6 +59,7 @@ static void open_tables(struct gmem *m, struct tables *t, unsigned cpus)
 	t->xsdt = peek(m, t->rsdp + 24, 8);
 	t->fadt = peek(m, t->xsdt + 36, 8);
 	t->madt = peek(m, t->xsdt + 44, 8);
+	t->mcfg = peek(m, t->xsdt + 52, 8);
 	t->facs = peek(m, t->fadt + 36, 4);
 	t->dsdt = peek(m, t->fadt + 40, 4);
 }
@@ -133,6 +134,40 @@ static void test_madt_lists_every_cpu(void **state)
 	assert_true(peek(&m, p + 32, 6) == 0x010000ff0604ull);
 	assert_int_equal(p + 38, t.madt + peek(&m, t.madt + 4, 4));
 	gmem_fini(&m);
+}
+
+static void test_mcfg_has_the_bus_that_the_bridge_has(void **state)
+{
+	struct gmem m;
+	struct tables t;
+
+	(void)state;
+	open_tables(&m, &t, 1);
+	check_table(&m, t.mcfg, "MCFG");
+	assert_int_equal(peek(&m, t.mcfg + 4, 4), 60);
+	assert_int_equal(peek(&m, t.mcfg + 44, 8), MACHINE_PCI_ECAM_BASE);
+	assert_int_equal(peek(&m, t.mcfg + 52, 4), 0); /* segment 0, bus 0 to 0 */
+	gmem_fini(&m);
+}
+
+/* The encodings of ACPI 6.4, 6.4.3.5.2 and on, written out by hand. */
+static void test_aml_windows(void **state)
+{
+	static const uint8_t want[] = { 0x88, 13, 0, 2, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0x88,
+		13, 0, 1, 0x0c, 3, 0, 0, 0x00, 0x0d, 0xff, 0xff, 0, 0, 0x00, 0xf3, 0x87, 23, 0, 0,
+		0x0c, 1, 0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff, 0xff, 0xdf, 0, 0, 0, 0, 0, 0, 0,
+		0x20, 0x86, 9, 0, 1, 0, 0, 0, 0xe0, 0, 0, 0x10, 0 };
+	struct wbuf w;
+
+	(void)state;
+	wbuf_init(&w);
+	aml_window_bus(&w, 0, 0);
+	aml_window_io(&w, 0xd00, 0xffff);
+	aml_window_memory(&w, 0xc0000000, 0xdfffffff);
+	aml_memory_fixed(&w, 0xe0000000, 0x100000);
+	assert_int_equal(w.len, sizeof(want));
+	assert_memory_equal(w.data, want, sizeof(want));
+	wbuf_fini(&w);
 }
 
 static void test_cpu_count_out_of_range(void **state)
@@ -249,7 +284,7 @@ static void test_iasl_disassembles_every_table(void **state)
 		const char *name;
 		uint64_t gpa;
 	} table[] = { { "DSDT", t.dsdt }, { "FACP", t.fadt }, { "APIC", t.madt },
-		{ "XSDT", t.xsdt }, { "FACS", t.facs } };
+		{ "MCFG", t.mcfg }, { "XSDT", t.xsdt }, { "FACS", t.facs } };
 	for (size_t i = 0; found && i < sizeof(table) / sizeof(table[0]); i++) {
 		uint64_t n = peek(&m, table[i].gpa + 4, 4);
 
@@ -269,6 +304,8 @@ int main(void)
 		cmocka_unit_test(test_tables_are_linked_and_sum_to_zero),
 		cmocka_unit_test(test_fadt_names_the_ports_of_the_devices),
 		cmocka_unit_test(test_madt_lists_every_cpu),
+		cmocka_unit_test(test_mcfg_has_the_bus_that_the_bridge_has),
+		cmocka_unit_test(test_aml_windows),
 		cmocka_unit_test(test_cpu_count_out_of_range),
 		cmocka_unit_test(test_aml_encoding),
 		cmocka_unit_test(test_iasl_disassembles_every_table),

@@ -177,7 +177,7 @@ static void test_pvh_elf64(void **state)
 	assert_true(gmem_read(&r.m, peek(&r, info + 32, 8), got, 8));
 	assert_memory_equal(got, "RSD PTR ", 8);
 	map = peek(&r, info + 40, 8);
-	assert_int_equal(peek(&r, info + 48, 4), 5);
+	assert_int_equal(peek(&r, info + 48, 4), 6);
 	assert_int_equal(peek(&r, map + 3 * 24, 8), MIB);
 	assert_int_equal(peek(&r, map + 3 * 24 + 8, 8), 63 * MIB);
 	assert_int_equal(peek(&r, map + 3 * 24 + 16, 4), 1);
@@ -246,12 +246,15 @@ static void test_memory_above_the_hole_is_in_the_map(void **state)
 	rig_kernel(&r, img, sizeof(img));
 	assert_int_equal(rig_load(&r, ""), 0);
 	map = peek(&r, r.entry.info + 40, 8);
-	assert_int_equal(peek(&r, r.entry.info + 48, 4), 6);
+	assert_int_equal(peek(&r, r.entry.info + 48, 4), 7);
 	assert_int_equal(peek(&r, map + 3 * 24 + 8, 8), 3071 * MIB);
-	assert_int_equal(peek(&r, map + 4 * 24, 8), 0xfec00000);
+	assert_int_equal(peek(&r, map + 4 * 24, 8), 0xe0000000); /* PCI's configuration space */
+	assert_int_equal(peek(&r, map + 4 * 24 + 8, 8), MIB);
 	assert_int_equal(peek(&r, map + 4 * 24 + 16, 4), 2);
-	assert_int_equal(peek(&r, map + 5 * 24, 8), 1ull << 32);
-	assert_int_equal(peek(&r, map + 5 * 24 + 8, 8), 2048 * MIB);
+	assert_int_equal(peek(&r, map + 5 * 24, 8), 0xfec00000);
+	assert_int_equal(peek(&r, map + 5 * 24 + 16, 4), 2);
+	assert_int_equal(peek(&r, map + 6 * 24, 8), 1ull << 32);
+	assert_int_equal(peek(&r, map + 6 * 24 + 8, 8), 2048 * MIB);
 	rig_close(&r);
 }
 
@@ -370,7 +373,7 @@ static void test_bzimage(void **state)
 	assert_int_equal(peek(&r, zp + 0x250, 8), 0);
 	assert_true(gmem_read(&r.m, peek(&r, zp + 0x70, 8), got, 8));
 	assert_memory_equal(got, "RSD PTR ", 8);
-	assert_int_equal(peek(&r, zp + 0x1e8, 1), 5);
+	assert_int_equal(peek(&r, zp + 0x1e8, 1), 6);
 	assert_int_equal(peek(&r, zp + 0x2d0 + 60, 8), MIB);
 	assert_int_equal(peek(&r, zp + 0x2d0 + 68, 8), 63 * MIB);
 	assert_int_equal(peek(&r, zp + 0x2d0 + 76, 4), 1);

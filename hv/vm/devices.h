@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's devices, from within hv/vm: one list builds, resets, stops, saves and loads them.
+ * Nobody outside the folder includes it.
+ * Next in the flow: devices.c.
+ */
+#ifndef WATARI_VM_DEVICES_H
+#define WATARI_VM_DEVICES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv/dev/dev.h"
+
+#define VM_DEVICES_MAX 40 /* the fixed ones, and as many as a definition may have */
+
+struct vm;
+
+/* A device of the machine: what hv/vm/devices.c's list has built. */
+struct vm_device {
+	const struct dev_ops *ops;
+	uint32_t instance; /* of its kind; with ops->name it is the section in saved state */
+	void *self;
+	void (*advance)(void *self, uint64_t ns);
+};
+
+int vm_devices_start(struct vm *vm, struct err *e);
+void vm_devices_stop(struct vm *vm);
+void vm_devices_reset(struct vm *vm);
+void vm_devices_save(struct vm *vm, struct wbuf *w);
+/* The index of the device whose section is @name of @instance, or -1. */
+int vm_device_find(const struct vm *vm, const char *name, uint32_t instance);
+/* Whether there is a kind of device with sections called @name. */
+bool vm_device_known(const char *name);
+int vm_device_load(struct vm *vm, unsigned i, struct section *s, struct err *e);
+/*
+ * vCPUs stopped, also before they ran: on return no device writes guest memory, interrupts or
+ * changes. Again until the resume: no change. May wait for requests that are under way.
+ */
+void vm_devices_quiesce(struct vm *vm);
+void vm_devices_resume(struct vm *vm);
+/* Moves the clocks of devices that count time on their own forward by @ns. */
+void vm_devices_advance(struct vm *vm, uint64_t ns);
+/* Offers waiting input to the UART again. Any thread; cheap when nothing waits. */
+void vm_input_pump(struct vm *vm);
+
+#endif
