@@ -19,13 +19,13 @@ say      = $(if $(V),@:,@printf '  %-8s %s\n' $(1) $(2))
 
 CC         ?= gcc
 CFLAGS     ?= -O2 -g
-PKGS       := jansson liburing librdmacm libibverbs numa
+PKGS       := jansson liburing librdmacm libibverbs numa ini_config
 CPPFLAGS   += -D_GNU_SOURCE -I. -I$(B)
 WARN       := -Wall -Wextra -Werror -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes \
               -Wmissing-prototypes -Wvla -Wformat=2
 ALL_CFLAGS  = -std=gnu11 -pthread -fno-strict-aliasing -fno-common -MMD -MP $(WARN) $(CFLAGS) \
               $(SAN) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS       := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -luring -lrdmacm -libverbs -lnuma) -lm -pthread
+LIBS       := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -luring -lrdmacm -libverbs -lnuma -lini_config) -lm -pthread
 
 SAN_asan  := -fsanitize=address -fno-omit-frame-pointer
 SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
@@ -51,6 +51,9 @@ LINK_rdma    := transport-rdma hv/base
 LINK_vm      := hv/vm hv/kvm hv/dev hv/boot hv/migrate hv/mem hv/base
 LINK_ctl     := hv/ctl $(LINK_vm)
 LINK_cmd     := hv/cmd bench hv/ctl transport-tcp transport-rdma $(LINK_vm)
+# The one file of hv/cmd that is fuzzed, with what it needs.
+LINK_inifile := hv/ctl $(LINK_vm)
+FUZZ_SRC_inifile := hv/cmd/inifile.c
 LINK_bench   := bench hv/ctl transport-tcp transport-rdma $(LINK_vm)
 
 .PHONY: all help demo check lint fmt lab fuzz bench install clean asan ubsan tsan deps tests
@@ -125,7 +128,7 @@ FUZZ_WITH_dev_net_balloon_fuzz := tests/lib/virtio_driver.c
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
 define fuzz_rule
-$(O)/fuzz/$(1): tests/fuzz/$(1).c $(FUZZ_WITH_$(1)) $(wildcard $(foreach d,$(call unit_link,$(1)),$d/*.[ch]))
+$(O)/fuzz/$(1): tests/fuzz/$(1).c $(FUZZ_WITH_$(1)) $(FUZZ_SRC_$(firstword $(subst _, ,$(1)))) $(wildcard $(foreach d,$(call unit_link,$(1)),$d/*.[ch]))
 	$$(call say,FUZZ-CC,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)clang -g -O1 -D_GNU_SOURCE -I. -std=gnu11 -pthread -fno-strict-aliasing \

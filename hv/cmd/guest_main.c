@@ -19,6 +19,8 @@
 #include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/console.h"
+#include "hv/cmd/detach.h"
+#include "hv/cmd/state_dir.h"
 #include "hv/cmd/transports.h"
 #include "hv/ctl/guest.h"
 
@@ -97,11 +99,22 @@ static void process_notify(struct guest_process *p, const char *byte)
 	p->args->notify_fd = -1;
 }
 
+/* The host keeps the definition of a guest that was made from a file, wherever it lives. */
+static void process_keep(struct guest_process *p, const struct inifile_moved *m)
+{
+	const struct vm_config *c = vm_config(p->args->vm);
+	struct err e = { 0 };
+
+	if (c->persistent && state_keep(c, m, &e) < 0)
+		log_warn("the definition of guest %s is not kept: %s", p->name, e.msg);
+}
+
 static void process_arrived(void *arg, const struct mig_result *r)
 {
 	struct guest_process *p = arg;
 
 	(void)r; /* the source knows the figures; it prints them */
+	process_keep(p, NULL);
 	process_notify(p, "A");
 	printf("guest %s arrived\n", p->name);
 	fflush(stdout);
@@ -112,6 +125,7 @@ static void process_end(void *arg, enum ctl_end why, const struct ctl_addr *to,
 {
 	struct guest_process *p = arg;
 	char addr[CTL_ADDR_MAX], blackout[32];
+	struct inifile_moved moved;
 	int code = CMD_OK;
 
 	console_close();
@@ -119,6 +133,8 @@ static void process_end(void *arg, enum ctl_end why, const struct ctl_addr *to,
 	case CTL_END_SHUTDOWN: log_info("guest %s powered off", p->name); break;
 	case CTL_END_KILLED: log_info("guest %s is ended on request", p->name); break;
 	case CTL_END_MOVED:
+		state_moved(&moved, ctl_addr_format(to, addr));
+		process_keep(p, &moved);
 		printf("guest %s moved to %s, blackout %s\n", p->name, ctl_addr_format(to, addr),
 			duration_format(r->blackout.total_ns, blackout, sizeof(blackout)));
 		fflush(stdout);
@@ -180,9 +196,14 @@ static int process_start(struct guest_process *p, struct err *e)
 	rc = process_console(p, e);
 	if (rc == 0 && a->paused)
 		rc = vm_hold(a->vm, VM_HOLD_USER, e);
-	if (rc == 0)
-		vm_release(a->vm, VM_HOLD_SETUP);
-	return rc;
+	if (rc < 0)
+		return rc;
+	process_keep(p, NULL);
+	vm_release(a->vm, VM_HOLD_SETUP);
+	if (a->log_fd >= 0)
+		detach_output(a->log_fd);
+	process_notify(p, "A");
+	return 0;
 }
 
 int guest_main(struct guest_main_args *a)

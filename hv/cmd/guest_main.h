@@ -23,8 +23,9 @@ struct guest_main_args {
 	int rdv_fd;              /* the rendezvous; taken over */
 	const char *listen_host; /* for the data connection */
 	struct xport_rdma rdma;  /* wishes for it */
-	int notify_fd; /* gets one byte when the guest has arrived, then is closed; -1: nobody asks
-			*/
+	/* Gets one byte when the guest runs here, then is closed; -1: nobody asks. */
+	int notify_fd;
+	int log_fd; /* takes the place of standard output and error then; -1: they stay */
 };
 
 /*

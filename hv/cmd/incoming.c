@@ -106,7 +106,7 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 	if (a->serial)
 		rc = cmd_copy(c->serial, sizeof(c->serial), a->serial, "--serial", e);
 	else if (strcmp(c->serial, "stdio") == 0)
-		strcpy(c->serial, "none"); /* the terminal stayed behind */
+		strcpy(c->serial, "socket"); /* the terminal stayed behind */
 	if (rc == 0)
 		rc = cmd_tracking_parse(a->tracking, &c->tracking, e);
 	c->overcommit = a->overcommit;
@@ -168,7 +168,7 @@ int cmd_incoming(int argc, char **argv)
 {
 	struct incoming_args args = { .tracking = "auto" };
 	struct ctl_claim claim = CTL_CLAIM_NONE;
-	struct guest_main_args m = { .claim = &claim, .rdv_fd = -1, .notify_fd = -1 };
+	struct guest_main_args m = { .claim = &claim, .rdv_fd = -1, .notify_fd = -1, .log_fd = -1 };
 	struct rdv_offer *offer = calloc(1, sizeof(*offer)); /* too large for a stack */
 	char host[XPORT_HOST_MAX];
 	struct err e = { 0 };

@@ -65,7 +65,7 @@ static int backing_word(
 
 int backing_parse(const char *text, uint64_t *size, struct backing *b, struct err *e)
 {
-	char copy[256], *next = copy;
+	char copy[BACKING_TEXT_MAX], *next = copy;
 	const char *key = "size"; /* of a word that has none: the first is the size, "numa=0,1" */
 
 	if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
@@ -88,6 +88,31 @@ int backing_parse(const char *text, uint64_t *size, struct backing *b, struct er
 			return r;
 	} while (next);
 	return 0;
+}
+
+const char *backing_format(uint64_t size, const struct backing *b, char *buf)
+{
+	static const char units[] = "KMGT";
+	const char *unit = "", *comma = ",numa=";
+	size_t n;
+
+	for (const char *u = units; *u && size && size % 1024 == 0; u++, size /= 1024)
+		unit = u;
+	n = (size_t)sprintf(buf, "%" PRIu64 "%.1s", size, unit);
+	if (b->page)
+		n += (size_t)sprintf(buf + n, ",hugepages=%s", b->page == BACKING_2M ? "2M" : "1G");
+	if (b->thp)
+		n += (size_t)sprintf(buf + n, ",thp=on");
+	if (b->prealloc)
+		n += (size_t)sprintf(buf + n, ",prealloc=on");
+	/* 64 nodes take 20 + 54 * 3 bytes with their commas. */
+	for (unsigned i = 0; i < BACKING_NODES_MAX; i++) {
+		if (!(b->nodes >> i & 1))
+			continue;
+		n += (size_t)sprintf(buf + n, "%s%u", comma, i);
+		comma = ",";
+	}
+	return buf;
 }
 
 int backing_valid(const struct backing *b, uint64_t size, struct err *e)

@@ -16,6 +16,7 @@
 #include "hv/base/err.h"
 
 #define BACKING_NODES_MAX 64
+#define BACKING_TEXT_MAX  256
 
 struct backing {
 	uint64_t page;  /* bytes of a reserved huge page, 2 MiB or 1 GiB; 0: ordinary pages */
@@ -29,6 +30,8 @@ struct backing {
  * left as it is in @size and @b. -EINVAL, naming the word.
  */
 int backing_parse(const char *text, uint64_t *size, struct backing *b, struct err *e);
+/* @size and @b as backing_parse() reads them, into @buf of BACKING_TEXT_MAX bytes; returns @buf. */
+const char *backing_format(uint64_t size, const struct backing *b, char *buf);
 /* Whether the fields fit each other and @size; nothing of this host. -EINVAL. */
 int backing_valid(const struct backing *b, uint64_t size, struct err *e);
 /* Whether this host has it now: huge pages free, nodes present. -ENOMEM, -EOPNOTSUPP, -ENODEV. */

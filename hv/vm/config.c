@@ -70,11 +70,11 @@ int config_check_text(const char *what, const char *s, size_t size, struct err *
 
 static int config_check_serial(const char *s, struct err *e)
 {
-	if (strcmp(s, "stdio") == 0 || strcmp(s, "none") == 0)
+	if (strcmp(s, "stdio") == 0 || strcmp(s, "none") == 0 || strcmp(s, "socket") == 0)
 		return 0;
 	if (strncmp(s, "file:", 5) == 0 && s[5] != '\0')
 		return 0;
-	return err_set(e, -EINVAL, "serial '%s' is not one of stdio, none, file:PATH", s);
+	return err_set(e, -EINVAL, "serial '%s' is not one of stdio, socket, file:PATH, none", s);
 }
 
 int vm_config_check(const struct vm_config *c, struct err *e)

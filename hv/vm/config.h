@@ -57,7 +57,8 @@ struct vm_config {
 	char kernel[VM_PATH_MAX];
 	char initrd[VM_PATH_MAX]; /* "" for none */
 	char append[VM_CMDLINE_MAX];
-	char serial[VM_PATH_MAX]; /* "stdio", "none", "file:PATH" */
+	char serial[VM_PATH_MAX]; /* "stdio", "socket", "file:PATH", "none" */
+	bool persistent;          /* made from a file: each host it lives on keeps its definition */
 	unsigned ndisks, nnets;
 	struct vm_disk disks[VM_DISKS_MAX];
 	struct vm_net nets[VM_NETS_MAX];

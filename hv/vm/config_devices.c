@@ -138,6 +138,7 @@ void config_encode_devices(const struct vm_config *c, struct wbuf *w)
 		wbuf_bytes(w, n->mac, sizeof(n->mac));
 		wbuf_u8(w, (uint8_t)n->queues);
 	}
+	wbuf_u8(w, c->persistent);
 }
 
 static bool disk_read(struct vm_disk *d, struct rbuf *b)
@@ -186,6 +187,11 @@ int config_read_devices(struct vm_config *c, struct rbuf *b, struct err *e)
 			return err_set(e, -EPROTO, "the guest's description: net %u is malformed",
 				c->nnets);
 	}
+	n = rbuf_u8(b);
+	if (b->failed || n > 1)
+		return err_set(
+			e, -EPROTO, "the guest's description: whether it is kept is malformed");
+	c->persistent = n;
 	return 0;
 }
 

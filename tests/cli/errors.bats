@@ -57,7 +57,7 @@ teardown() {
 	echo x >k
 	fails 1 "'loud'" "$W" run --name x --kernel k --serial loud
 	fails 1 "'guess'" "$W" run --name x --kernel k --dirty-tracking guess
-	fails 1 "command line" "$W" run --name x --kernel k --append "$(printf 'a%.0s' {1..3000})"
+	fails 1 "append" "$W" run --name x --kernel k --append "$(printf 'a%.0s' {1..3000})"
 }
 
 @test "migrate, receive: wishes about RDMA" {

@@ -24,6 +24,7 @@ static const struct vm_config good = {
 	.initrd = "/boot/initrd",
 	.append = "console=ttyS0 quiet",
 	.serial = "file:/var/log/web",
+	.persistent = true,
 	.ndisks = 2,
 	.disks = { { .name = "root", .path = "/srv/root.img", .serial = "WTR 1", .queues = 4 },
 		{ .name = "cd",
@@ -177,6 +178,7 @@ static void what_is_encoded_is_decoded(void **state)
 	assert_string_equal(c.serial, good.serial);
 	assert_memory_equal(c.disks, good.disks, sizeof(good.disks));
 	assert_memory_equal(c.nets, good.nets, sizeof(good.nets));
+	assert_true(c.persistent);
 	assert_int_equal(c.ndisks, 2);
 	assert_int_equal(c.nnets, 2);
 	assert_int_equal(c.tracking, VM_TRACKING_AUTO);
