@@ -122,11 +122,13 @@ asan ubsan tsan:
 	$(Q)$(MAKE) --no-print-directory VARIANT=$@ tests
 	$(Q)tests/run --title $@ --variant $@ unit contract
 
-# Each fuzzer is one file with LLVMFuzzerTestOneInput, linked with what its first word allows.
+# Each fuzzer is one file with LLVMFuzzerTestOneInput, linked with what its first word allows and
+# what FUZZ_WITH_<its name> adds from tests/lib.
+FUZZ_WITH_dev_net_balloon_fuzz := tests/lib/virtio_driver.c
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
 define fuzz_rule
-$(O)/fuzz/$(1): tests/fuzz/$(1).c $(FUZZ_SRC_$(firstword $(subst _, ,$(1)))) $(wildcard $(foreach d,$(call unit_link,$(1)),$d/*.[ch]))
+$(O)/fuzz/$(1): tests/fuzz/$(1).c $(FUZZ_WITH_$(1)) $(FUZZ_SRC_$(firstword $(subst _, ,$(1)))) $(wildcard $(foreach d,$(call unit_link,$(1)),$d/*.[ch]))
 	$$(call say,FUZZ-CC,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)clang -g -O1 -D_GNU_SOURCE -I. -std=gnu11 -pthread -fno-strict-aliasing \

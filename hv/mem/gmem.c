@@ -171,6 +171,7 @@ int gmem_init_backed(struct gmem *m, uint64_t size, const struct backing *b, str
 	uint8_t *host;
 
 	memset(m, 0, sizeof(*m));
+	pthread_mutex_init(&m->give_lock, NULL);
 	m->size = size;
 	m->backing = *b;
 	m->fd = gmem_memfd(b);
@@ -210,6 +211,7 @@ void gmem_fini(struct gmem *m)
 		free(m->regions[i].written);
 	if (m->size && m->fd >= 0)
 		close(m->fd);
+	pthread_mutex_destroy(&m->give_lock);
 	memset(m, 0, sizeof(*m));
 	m->fd = -1;
 }
@@ -356,6 +358,43 @@ int gmem_discard(const struct gmem *m, const struct gmem_region *r, uint64_t off
 		    (off_t)(r->fd_offset + off), (off_t)len) < 0)
 		return err_errno(e, "cannot give guest memory back to the host");
 	return 0;
+}
+
+bool gmem_give_back(struct gmem *m, uint64_t gpa, uint64_t len)
+{
+	uint64_t page = m->backing.page ? m->backing.page : GMEM_PAGE_SIZE;
+	const struct gmem_region *r = gmem_find(m, gpa, len);
+	uint64_t first, last;
+	bool kept;
+
+	if (!r)
+		return false;
+	first = (gpa - r->gpa + page - 1) / page * page;
+	last = (gpa - r->gpa + len) / page * page;
+	pthread_mutex_lock(&m->give_lock);
+	kept = m->kept;
+	/* A page that cannot be given back stays the guest's: nothing is lost but the room. */
+	if (!kept && first < last && gmem_discard(m, r, first, last - first, NULL) == 0)
+		gmem_mark(m, r->gpa + first, last - first);
+	pthread_mutex_unlock(&m->give_lock);
+	return !kept;
+}
+
+void gmem_keep(struct gmem *m, bool keep)
+{
+	pthread_mutex_lock(&m->give_lock);
+	m->kept += keep ? 1u : -1u;
+	pthread_mutex_unlock(&m->give_lock);
+}
+
+bool gmem_kept(struct gmem *m)
+{
+	bool kept;
+
+	pthread_mutex_lock(&m->give_lock);
+	kept = m->kept;
+	pthread_mutex_unlock(&m->give_lock);
+	return kept;
 }
 
 int gmem_discard_all(const struct gmem *m, struct err *e)

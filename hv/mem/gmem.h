@@ -10,6 +10,7 @@
 #ifndef WATARI_MEM_GMEM_H
 #define WATARI_MEM_GMEM_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +41,8 @@ struct gmem {
 	struct backing backing;
 	uint32_t nregions;
 	struct gmem_region regions[GMEM_REGIONS_MAX];
+	pthread_mutex_t give_lock;
+	unsigned kept; /* gmem_keep() calls not taken back; under give_lock */
 };
 
 /*
@@ -84,6 +87,20 @@ int gmem_populate(const struct gmem *m, const struct gmem_region *r, uint64_t of
 /* Gives pages back to the host: they read as zero and are holes again. Offsets as above. */
 int gmem_discard(const struct gmem *m, const struct gmem_region *r, uint64_t off, uint64_t len,
 	struct err *e);
+
+/*
+ * The guest gives gpa..gpa+len-1 up for good or for now: whole pages of it become holes, and are
+ * marked. False, and nothing happened, while gmem_keep() is in force or if it is not all RAM. Any
+ * thread.
+ */
+bool gmem_give_back(struct gmem *m, uint64_t gpa, uint64_t len);
+/*
+ * While a transport may have guest memory registered, its pages must stay the same pages: a card
+ * goes on reading the one that was pinned, not the one that took its place. @keep: from the return
+ * on nothing is given back; nests. Any thread.
+ */
+void gmem_keep(struct gmem *m, bool keep);
+bool gmem_kept(struct gmem *m);
 
 /* All RAM back to holes, e.g. at a guest reset. vCPUs must be stopped. */
 int gmem_discard_all(const struct gmem *m, struct err *e);
