@@ -187,7 +187,7 @@ int xrdma_accept(
 	int r = x ? 0 : -ENOMEM;
 
 	while (!r && lines_up(x) < x->lines) {
-		r = xrdma_cm_next(l->channel, deadline, &ev);
+		r = xrdma_cm_next(l->channel, l->addr.lifeline, deadline, &ev);
 		if (!r)
 			r = accept_event(x, &l->addr, ev, &cause);
 	}
@@ -195,6 +195,8 @@ int xrdma_accept(
 		err_set(e, r, "no source came to %s over RDMA within %s (%u of %u lines)",
 			xrdma_addr_format(&l->addr, name, sizeof(name)),
 			duration_format(timeout_ns, wait, sizeof(wait)), lines_up(x), x->lines);
+	else if (r == -ECONNRESET && !cause.code)
+		err_set(e, r, "the source ended the move before its data connection stood");
 	else if (r && x)
 		err_set(e, r, "waiting for the source over RDMA: %s",
 			cause.code ? cause.msg : strerrordesc_np(-r));

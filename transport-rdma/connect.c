@@ -207,7 +207,7 @@ static int connect_lines(struct xport *x, const struct xport_addr *addr, struct 
 		struct xrdma_line *l;
 		int status;
 
-		r = xrdma_cm_next(x->channel, deadline, &ev);
+		r = xrdma_cm_next(x->channel, 0, deadline, &ev);
 		if (r)
 			return err_set(e, r, r == -ETIMEDOUT ? "it did not answer in time" : "%s",
 				strerrordesc_np(-r));

@@ -16,8 +16,12 @@ struct xport *xrdma_new(const struct xport_addr *addr, bool is_target, struct er
  * also what all share. */
 int xrdma_line_open(struct xrdma_line *l, struct err *e);
 void xrdma_line_close(struct xrdma_line *l);
-/* Waits up to @timeout_ns for an event of the connection manager; -ETIMEDOUT. Ack it. */
-int xrdma_cm_next(struct rdma_event_channel *c, uint64_t deadline, struct rdma_cm_event **out);
+/*
+ * Waits until @deadline for an event of the connection manager; ack it. -ETIMEDOUT, or -ECONNRESET
+ * when the socket @lifeline (0: none) has ended at the peer's side.
+ */
+int xrdma_cm_next(
+	struct rdma_event_channel *c, int lifeline, uint64_t deadline, struct rdma_cm_event **out);
 /* Frees everything. */
 void xrdma_free(struct xport *x);
 /* What chunks are registered with at this end, by @odp or by pinning. */
@@ -56,12 +60,16 @@ void xrdma_stream_flush(struct xport *x, unsigned i);
 int xrdma_stream_report(struct xport *x, unsigned i, struct xport_event *ev, int max);
 /* Source: makes sure that both ends' registration of a chunk is under way. */
 int xrdma_chunk_want(struct xport *x, uint32_t region, uint32_t chunk, bool urgent, struct err *e);
+/* Source: asks the target for its key, if that was not done yet. */
+int xrdma_chunk_ask(struct xport *x, uint32_t region, uint32_t chunk, bool urgent, struct err *e);
 
 /* ctrl.c */
 /* Queues a frame; a message's bytes in @owned become its own, also on failure. 0 or -ENOMEM. */
 int xrdma_ctrl_push(struct xport *x, const struct xrdma_frame *f, uint8_t *owned, struct err *e);
 void xrdma_ctrl_flush(struct xport *x);
 void xrdma_ctrl_fini(struct xport *x);
+/* True if frames wait for the adapter to be done with others. */
+bool xrdma_ctrl_stuck(const struct xport *x);
 /* A frame was received into buffer @n. */
 void xrdma_ctrl_received(struct xport *x, uint32_t n, uint32_t len);
 /* Takes parts of messages out of their buffers, up to the end of one message. */

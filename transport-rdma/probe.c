@@ -136,7 +136,7 @@ static int probe_resolve(
 	freeaddrinfo(list);
 	if (r)
 		return r;
-	r = xrdma_cm_next(id->channel, deadline, &ev);
+	r = xrdma_cm_next(id->channel, 0, deadline, &ev);
 	if (r)
 		return err_set(e, r, "the way to %s was not found within a second", addr->host);
 	if (ev->event != RDMA_CM_EVENT_ADDR_RESOLVED)
@@ -157,7 +157,7 @@ static int probe_route(
 
 	if (rdma_resolve_route(id, (int)(XRDMA_PROBE_NS / NSEC_PER_MSEC)))
 		return xrdma_cm_error(e, RDMA_CM_EVENT_ADDR_ERROR, -errno);
-	r = xrdma_cm_next(id->channel, deadline, &ev);
+	r = xrdma_cm_next(id->channel, 0, deadline, &ev);
 	if (r)
 		return err_set(e, r, "the way to %s was not found within a second", addr->host);
 	if (ev->event != RDMA_CM_EVENT_ROUTE_RESOLVED)

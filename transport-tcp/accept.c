@@ -220,21 +220,30 @@ static uint64_t xtcp_pending_expire(struct xtcp_listener *l, uint64_t deadline)
 	return deadline;
 }
 
+/* One wait. 0, -errno, or -ECONNRESET: the lifeline has ended, and nothing else came. */
 static int xtcp_accept_step(struct xtcp_listener *l, uint64_t deadline)
 {
-	struct pollfd pfd[1 + XTCP_PENDING_MAX] = { { .fd = l->fd, .events = POLLIN } };
+	enum { LISTEN, LIFELINE, PENDING };
+	struct pollfd pfd[PENDING + XTCP_PENDING_MAX] = {
+		[LISTEN] = { .fd = l->fd, .events = POLLIN },
+		/* poll() leaves negative descriptors alone */
+		[LIFELINE] = { .fd = l->addr.lifeline > 0 ? l->addr.lifeline : -1,
+			.events = POLLRDHUP },
+	};
 	uint64_t until = xtcp_pending_expire(l, deadline);
 	int n;
 
 	for (unsigned i = 0; i < XTCP_PENDING_MAX; i++)
-		pfd[1 + i] = (struct pollfd){ .fd = l->pending[i].fd, .events = POLLIN };
-	n = poll(pfd, 1 + XTCP_PENDING_MAX, xtcp_ms_left(until));
+		pfd[PENDING + i] = (struct pollfd){ .fd = l->pending[i].fd, .events = POLLIN };
+	n = poll(pfd, PENDING + XTCP_PENDING_MAX, xtcp_ms_left(until));
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
+	if (n == 1 && pfd[LIFELINE].revents)
+		return -ECONNRESET;
 	for (unsigned i = 0; i < XTCP_PENDING_MAX; i++)
-		if (pfd[1 + i].revents && l->pending[i].fd == pfd[1 + i].fd)
+		if (pfd[PENDING + i].revents && l->pending[i].fd == pfd[PENDING + i].fd)
 			xtcp_pending_read(l, &l->pending[i]);
-	return pfd[0].revents ? xtcp_pending_add(l) : 0;
+	return pfd[LISTEN].revents ? xtcp_pending_add(l) : 0;
 }
 
 /*
@@ -279,6 +288,8 @@ int xtcp_accept(struct xtcp_listener *l, uint64_t timeout_ns, int fds[XTCP_STREA
 		err_set(e, r, "no source came to %s within %s (%u of %u streams)",
 			xtcp_addr_format(&l->addr, name, sizeof(name)),
 			duration_format(timeout_ns, wait, sizeof(wait)), l->have, l->addr.streams);
+	else if (r == -ECONNRESET)
+		err_set(e, r, "the source ended the move before its data connection stood");
 	else if (r)
 		err_set(e, r, "waiting for the source: %s", strerrordesc_np(-r));
 	*streams = l->addr.streams;

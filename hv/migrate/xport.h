@@ -81,6 +81,7 @@ struct xport_stats {
 	/* Target: where the last put that came ends; 0 and 0: not known (yet). */
 	uint32_t arrived_region;
 	uint64_t arrived_end;
+	bool one_sided; /* Target: puts need no hand here, and no memory but the transport's own */
 	uint64_t zc_bytes;        /* sent by reference, headers included; 0 if none ever is */
 	uint64_t zc_copied_bytes; /* of those, copied by the kernel after all */
 	unsigned streams;
@@ -98,7 +99,7 @@ struct xport_ops {
 	/*
 	 * Target: waits up to @timeout_ns for a source that presents the token, with all its
 	 * streams, and ends the listening; strangers are dropped and do not end the wait. Frees
-	 * @l whatever happens. -ETIMEDOUT when nobody came.
+	 * @l whatever happens. -ETIMEDOUT: nobody came; -ECONNRESET: the lifeline ended first.
 	 */
 	int (*accept)(
 		struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e);
