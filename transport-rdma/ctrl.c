@@ -20,8 +20,12 @@
 
 int xrdma_ctrl_push(struct xport *x, const struct xrdma_frame *f, uint8_t *owned, struct err *e)
 {
-	struct xrdma_out *o = calloc(1, sizeof(*o));
+	struct xrdma_out *o;
 
+	/* Each frame wakes the peer once, so what belongs together travels together. */
+	if (x->out_last && xrdma_frame_join(&x->out_last->frame, f))
+		return 0;
+	o = calloc(1, sizeof(*o));
 	if (!o) {
 		free(owned);
 		return err_set(e, -ENOMEM, "no memory for a message");
@@ -30,6 +34,7 @@ int xrdma_ctrl_push(struct xport *x, const struct xrdma_frame *f, uint8_t *owned
 	o->owned = owned;
 	*x->out_tail = o;
 	x->out_tail = &o->next;
+	x->out_last = o;
 	return 0;
 }
 
@@ -38,8 +43,10 @@ static void out_free(struct xport *x)
 	struct xrdma_out *o = x->out_head;
 
 	x->out_head = o->next;
-	if (!x->out_head)
+	if (!x->out_head) {
 		x->out_tail = &x->out_head;
+		x->out_last = NULL;
+	}
 	free(o->owned);
 	free(o);
 }
@@ -60,7 +67,7 @@ static void ctrl_post(struct xport *x, struct xrdma_frame *f)
 		.sg_list = &sge,
 		.num_sge = 1,
 		.opcode = IBV_WR_SEND,
-		.send_flags = IBV_SEND_SIGNALED };
+		.send_flags = IBV_SEND_SIGNALED | IBV_SEND_SOLICITED };
 	struct err why;
 	int r;
 
@@ -111,6 +118,11 @@ static bool ctrl_room(const struct xport *x)
 	return !x->down.code && x->tx_end - x->tx_done < XRDMA_CREDITS;
 }
 
+bool xrdma_ctrl_stuck(const struct xport *x)
+{
+	return x->out_head && !ctrl_room(x);
+}
+
 void xrdma_ctrl_flush(struct xport *x)
 {
 	if (!x->may_speak)
@@ -150,11 +162,12 @@ static void buffer_free(struct xport *x, uint32_t n)
 
 static int take_ask(struct xport *x, const struct xrdma_frame *f, struct err *e)
 {
-	int r = xrdma_region_asked(&x->regions, f->region, f->chunk, f->length, f->shift, e);
+	const struct xrdma_chunk_run run = { f->region, f->chunk, f->chunks, f->length, f->shift };
+	int r = xrdma_region_asked(&x->regions, &run, e);
 
 	return r ? r
-		 : xrdma_reg_push(
-			   x->reg, &x->regions.r[f->region], f->region, f->chunk, f->urgent, e);
+		 : xrdma_reg_push(x->reg, &x->regions.r[f->region], f->region, f->chunk, f->chunks,
+			   f->urgent, e);
 }
 
 static int take_ack(struct xport *x, const struct xrdma_frame *f, struct err *e)
@@ -211,9 +224,10 @@ static int frame_take(struct xport *x, const struct xrdma_frame *f, struct err *
 	switch (f->type) {
 	case XRDMA_ASK: return take_ask(x, f, e);
 	case XRDMA_KEY:
-		return xrdma_region_keyed(&x->regions, f->region, f->chunk, f->rkey, f->addr, e);
+		return xrdma_region_keyed(
+			&x->regions, f->region, f->chunk, f->chunks, f->rkey, f->addr, e);
 	case XRDMA_ACK: return take_ack(x, f, e);
-	case XRDMA_NEED: return xrdma_need_check(x, f->bytes, f->chunks, e);
+	case XRDMA_NEED: return xrdma_need_check(x, f->bytes, f->all_chunks, e);
 	case XRDMA_FAIL: return take_fail(x, f);
 	default: return 0;
 	}

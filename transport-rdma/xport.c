@@ -143,16 +143,27 @@ static int xrdma_collect(struct xport *x, struct xport_event *ev, int max)
 	return n;
 }
 
+/*
+ * What is worth waking up for. A target waits for what the source sends (which is marked as
+ * solicited, IBA vol. 1, 11.4.2.2); that its own frames have left only if others wait for their
+ * place. A failure of one flushes the receives, and is news.
+ */
+static enum xrdma_armed xrdma_worth(const struct xport *x)
+{
+	return x->is_target && !xrdma_ctrl_stuck(x) ? XRDMA_ARMED_NEWS : XRDMA_ARMED_ALL;
+}
+
 /* Sleeps until there is something to do, or only looks. 0 or negative errno. */
 static int xrdma_wait(struct xport *x, uint64_t begin, uint64_t deadline, struct err *e)
 {
 	uint64_t now = clock_mono_ns(), left = deadline > now ? deadline - now : 0;
 	bool busy = deadline - begin <= XRDMA_SHORT_NS || now - begin < XRDMA_SPIN_NS;
+	enum xrdma_armed worth = xrdma_worth(x);
 
-	if (busy || !x->armed) {
+	if (busy || x->armed < worth) {
 		/* Armed first, looked at once more after, or a completion in between is missed. */
-		if (!busy && ibv_req_notify_cq(x->cq, 0) == 0)
-			x->armed = true;
+		if (!busy && ibv_req_notify_cq(x->cq, worth == XRDMA_ARMED_NEWS) == 0)
+			x->armed = worth;
 		return now - x->watched_at < XRDMA_WATCH_NS ? 0 : xrdma_watch(x, 0, e);
 	}
 	return xrdma_watch(x, left, e);
@@ -197,6 +208,7 @@ static void xrdma_stats(const struct xport *x, struct xport_stats *out)
 {
 	*out = x->stats;
 	out->streams = x->streams;
+	out->one_sided = x->is_target;
 	if (x->is_target)
 		out->wire_bytes_in += x->written;
 	for (unsigned i = 0; i < x->streams; i++)

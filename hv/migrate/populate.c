@@ -74,6 +74,7 @@ static void *populate_main(void *arg)
 	uint64_t first, pages;
 	uint32_t region;
 
+	pthread_setname_np(pthread_self(), "mig-populate");
 	/* This thread only; that it is refused changes nothing but who waits. */
 	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + POPULATE_NICE);
 	pthread_mutex_lock(&p->lock);

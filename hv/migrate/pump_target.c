@@ -191,11 +191,19 @@ static void tpump_do(struct tpump *p, const struct target_todo *d)
 	tpump_send(p, &m);
 }
 
+/*
+ * Only where the receiver would have to allocate: an adapter's memory is there before it is written
+ * to. Then nobody has to look where the stream is either, and this thread sleeps while pages come.
+ */
 static void tpump_extents(struct tpump *p, struct wire_msg *m)
 {
+	struct xport_stats st;
 	struct err e = { 0 };
 	int r;
 
+	p->a->xport->stats(p->x, &st);
+	if (st.one_sided)
+		return;
 	if (p->ahead)
 		r = err_set(&e, -EPROTO, "the source announced its memory twice");
 	else
