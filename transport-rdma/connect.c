@@ -115,8 +115,7 @@ int xrdma_device_source(const char *device, int family, struct sockaddr_storage 
 	ssize_t n;
 
 	if (!ctx)
-		return err_set(e, -ENODEV,
-			"there is no RDMA device %s here; `rdma link` shows them", device);
+		return err_set(e, -ENODEV, XRDMA_NO_SUCH_DEVICE, device);
 	n = ibv_query_gid_table(ctx, gid, sizeof(gid) / sizeof(gid[0]), 0);
 	for (ssize_t i = 0; i < n && !found; i++)
 		found = gid_address(&gid[i].gid, family, sa);

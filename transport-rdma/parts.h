@@ -44,6 +44,7 @@ const char *xrdma_addr_format(const struct xport_addr *a, char *buf, size_t n);
 struct rdma_event_channel *xrdma_channel(struct err *e);
 /* -ENODEV if the wish is for another device than this. */
 int xrdma_device_wished(const struct xport_rdma *w, struct ibv_context *verbs, struct err *e);
+#define XRDMA_NO_SUCH_DEVICE "there is no RDMA device %s here; `rdma link` shows them"
 /* Fills @sa with an address of the wished device, to connect from. 0 or -ENODEV. */
 struct sockaddr_storage;
 int xrdma_device_source(const char *device, int family, struct sockaddr_storage *sa, struct err *e);

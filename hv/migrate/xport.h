@@ -91,7 +91,7 @@ struct xport_stats {
 struct xport_ops {
 	const char *name; /* "tcp", "uring", "rdma", "fake" */
 
-	/* What this host can do, towards @addr->host if not NULL. Never fails; may take 1 s. */
+	/* What this host can do, towards @addr->host if there is one. Never fails; may take 1 s. */
 	void (*probe)(const struct xport_addr *addr, struct xport_probe *out);
 
 	/* Target: starts listening on @addr and fills in its port. */
