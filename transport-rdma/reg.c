@@ -15,6 +15,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hv/base/clock.h"
+
 #define XRDMA_MINCORE_PAGES 512u /* looked at in one call */
 
 /*
@@ -65,6 +67,7 @@ struct xrdma_reg {
 	struct ibv_pd *pd;
 	struct reg_queue jobs, results;
 	int results_waiting; /* atomic: lets take() look without the lock */
+	uint64_t cpu_ns;     /* atomic: processor time of registering */
 	uint64_t untold;     /* bytes of results since the owner was woken */
 	bool told;           /* it was, once */
 	struct reg_scan scan[XPORT_REGIONS_MAX];
@@ -122,8 +125,11 @@ static void reg_report(struct xrdma_reg *r, struct reg_item *i)
 
 static void reg_do(struct xrdma_reg *r, struct reg_item *i, int access)
 {
+	uint64_t from = clock_thread_ns();
+
 	i->result.mr = ibv_reg_mr(r->pd, i->addr, i->len, access);
 	i->result.error = i->result.mr ? 0 : errno;
+	__atomic_fetch_add(&r->cpu_ns, clock_thread_ns() - from, __ATOMIC_RELAXED);
 }
 
 /* True if any page of the range is in memory. A range that cannot be asked about counts as such. */
@@ -321,6 +327,11 @@ void xrdma_reg_close(struct xrdma_reg *r)
 	pthread_mutex_destroy(&r->lock);
 	close(r->fd);
 	free(r);
+}
+
+uint64_t xrdma_reg_cpu_ns(const struct xrdma_reg *r)
+{
+	return __atomic_load_n(&r->cpu_ns, __ATOMIC_RELAXED);
 }
 
 int xrdma_reg_fd(const struct xrdma_reg *r)

@@ -40,6 +40,9 @@ int xrdma_reg_open(struct xrdma_reg **out, struct ibv_pd *pd, int access, struct
 /* Stops them, undoes what was not taken. Waits for a chunk each at most. NULL is fine. */
 void xrdma_reg_close(struct xrdma_reg *r);
 
+/* Processor time its threads have spent on registering, in ns. */
+uint64_t xrdma_reg_cpu_ns(const struct xrdma_reg *r);
+
 /*
  * Becomes readable when there may be results. Not for each: the owner is woken for the first, for
  * each one that is urgent, for some megabytes of others, and when nothing is left to do.

@@ -209,6 +209,7 @@ static void xrdma_stats(const struct xport *x, struct xport_stats *out)
 	*out = x->stats;
 	out->streams = x->streams;
 	out->one_sided = x->is_target;
+	out->helpers_ns = xrdma_reg_cpu_ns(x->reg);
 	if (x->is_target)
 		out->wire_bytes_in += x->written;
 	for (unsigned i = 0; i < x->streams; i++)
