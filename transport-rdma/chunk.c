@@ -12,16 +12,11 @@
 int xrdma_regions_add(
 	struct xrdma_regions *g, uint32_t id, void *base, uint64_t size, struct err *e)
 {
-	if (id >= XPORT_REGIONS_MAX)
-		return err_set(
-			e, -EINVAL, "region %u: numbers end at %u", id, XPORT_REGIONS_MAX - 1);
-	if (g->r[id].base)
-		return err_set(e, -EINVAL, "region %u is already known", id);
-	if (!base || size == 0 || size % XRDMA_PAGE_SIZE || (uintptr_t)base % XRDMA_PAGE_SIZE)
-		return err_set(e, -EINVAL, "region %u: %llu bytes at %p are not whole pages", id,
-			(unsigned long long)size, base);
-	g->r[id] = (struct xrdma_region){ .base = base, .size = size };
-	return 0;
+	int r = xport_region_check(id, id < XPORT_REGIONS_MAX && g->r[id].base, base, size, e);
+
+	if (!r)
+		g->r[id] = (struct xrdma_region){ .base = base, .size = size };
+	return r;
 }
 
 void xrdma_regions_fini(struct xrdma_regions *g)
@@ -34,29 +29,9 @@ void xrdma_regions_fini(struct xrdma_regions *g)
 int xrdma_range_check(const struct xrdma_regions *g, uint32_t region, uint64_t offset,
 	uint64_t length, int code, struct err *e)
 {
-	unsigned long long off = offset, len = length;
-	uint64_t size;
+	uint64_t size = region < XPORT_REGIONS_MAX ? g->r[region].size : 0;
 
-	if (region >= XPORT_REGIONS_MAX || !g->r[region].base)
-		return err_set(e, code, "put region %u is unknown", region);
-	size = g->r[region].size;
-	if (offset % XRDMA_PAGE_SIZE || offset >= size)
-		return err_set(e, code,
-			"put offset %llu is not the start of a page of region %u (%llu bytes)", off,
-			region, (unsigned long long)size);
-	if (length == 0 || length % XRDMA_PAGE_SIZE || length > XPORT_BLOCK_SIZE)
-		return err_set(e, code, "put length %llu is not whole pages up to %u bytes", len,
-			XPORT_BLOCK_SIZE);
-	if (length > size - offset)
-		return err_set(e, code,
-			"put length %llu at offset %llu goes past the end of region %u (%llu "
-			"bytes)",
-			len, off, region, (unsigned long long)size);
-	if (offset % XPORT_BLOCK_SIZE + length > XPORT_BLOCK_SIZE)
-		return err_set(e, code,
-			"put length %llu at offset %llu crosses a block of %u bytes", len, off,
-			XPORT_BLOCK_SIZE);
-	return 0;
+	return xport_range_check(region, size, offset, length, code, e);
 }
 
 unsigned xrdma_chunk_shift(uint64_t size)

@@ -23,9 +23,8 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
-#include "hv/migrate/xport.h"
+#include "hv/migrate/xport/range.h"
 
-#define XRDMA_PAGE_SIZE   4096u
 #define XRDMA_CHUNK_MIN   21u /* log2 of bytes: 2 MiB */
 #define XRDMA_CHUNK_MAX   26u /* 64 MiB */
 #define XRDMA_CHUNKS_GOAL 1024u
@@ -117,11 +116,5 @@ int xrdma_region_asked(struct xrdma_regions *g, const struct xrdma_chunk_run *ru
  */
 int xrdma_region_keyed(struct xrdma_regions *g, uint32_t region, uint32_t first, uint32_t count,
 	const uint32_t *rkey, uint64_t addr, struct err *e);
-
-/* The data stream all pages of a block travel on. */
-static inline unsigned xrdma_stream_of(uint32_t region, uint64_t offset, unsigned streams)
-{
-	return (unsigned)((offset / XPORT_BLOCK_SIZE + region) % streams);
-}
 
 #endif

@@ -14,8 +14,6 @@
 
 #include "transport-rdma/parts.h"
 
-#define XRDMA_INBOX_FIRST (64u << 10) /* bytes of the first allocation for a message */
-
 /* ---- out ---------------------------------------------------------------------------------- */
 
 int xrdma_ctrl_push(struct xport *x, const struct xrdma_frame *f, uint8_t *owned, struct err *e)
@@ -256,24 +254,6 @@ void xrdma_ctrl_received(struct xport *x, uint32_t n, uint32_t len)
 	x->held_len[x->held_end++ % XRDMA_CREDITS] = len;
 }
 
-/* Room for @n more bytes: twice what has come, at most what was announced. 0 or -ENOMEM. */
-static int inbox_grow(struct xrdma_inbox *in, size_t n)
-{
-	size_t cap = in->cap ? in->cap : XRDMA_INBOX_FIRST;
-	uint8_t *p;
-
-	while (cap < in->got + n)
-		cap *= 2;
-	if (cap == in->cap)
-		return 0;
-	p = realloc(in->data, cap);
-	if (!p)
-		return -ENOMEM;
-	in->data = p;
-	in->cap = cap;
-	return 0;
-}
-
 /* One part of a message. 0 or an error that ends the connection. */
 static int inbox_take(struct xport *x, const struct xrdma_frame *f, struct err *e)
 {
@@ -288,27 +268,27 @@ static int inbox_take(struct xport *x, const struct xrdma_frame *f, struct err *
 				(unsigned long long)f->seq, f->fences,
 				(unsigned long long)x->rx_seq);
 		in->head = *f;
-		in->got = 0;
+		in->mem.got = 0;
 		in->open = true;
 		x->rx_seq = f->seq;
 	}
-	if (f->len > in->head.total - in->got)
+	if (f->len > in->head.total - in->mem.got)
 		return err_set(e, -EPROTO, "more bytes than the %u of the message", in->head.total);
-	if (inbox_grow(in, f->len))
+	if (xport_inbox_room(&in->mem, f->len, in->head.total))
 		return err_set(e, -ENOMEM, "no memory for a message of %u bytes", in->head.total);
 	if (f->len)
-		memcpy(in->data + in->got, f->data, f->len);
-	in->got += f->len;
-	if (in->got == in->head.total) {
+		memcpy(in->mem.data + in->mem.got, f->data, f->len);
+	in->mem.got += f->len;
+	if (in->mem.got == in->head.total) {
 		in->open = false;
-		in->complete = true;
+		in->mem.complete = true;
 	}
 	return 0;
 }
 
 void xrdma_inbox_feed(struct xport *x)
 {
-	while (x->held_first != x->held_end && !x->inbox.complete) {
+	while (x->held_first != x->held_end && !x->inbox.mem.complete) {
 		uint32_t n = x->held[x->held_first % XRDMA_CREDITS];
 		uint32_t len = x->held_len[x->held_first % XRDMA_CREDITS];
 		const uint8_t *p = x->ctrl_buf + (size_t)n * XRDMA_FRAME_SIZE;
@@ -330,23 +310,10 @@ void xrdma_inbox_feed(struct xport *x)
 
 bool xrdma_inbox_ready(const struct xport *x)
 {
-	if (!x->inbox.complete || x->inbox.delivered)
+	if (!x->inbox.mem.complete || x->inbox.mem.delivered)
 		return false;
 	for (unsigned i = 0; i < x->streams; i++)
 		if (x->inbox.head.fences >> i & 1 && x->stream[i].fence < x->inbox.head.seq)
 			return false;
 	return true;
-}
-
-void xrdma_inbox_release(struct xport *x)
-{
-	struct xrdma_inbox *in = &x->inbox;
-
-	in->complete = in->delivered = false;
-	in->got = 0;
-	if (in->cap > XRDMA_INBOX_FIRST) {
-		free(in->data);
-		in->data = NULL;
-		in->cap = 0;
-	}
 }

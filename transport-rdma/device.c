@@ -19,13 +19,6 @@
 #include "transport-rdma/parts.h"
 #include "transport-rdma/limits.h"
 
-uint64_t xrdma_deadline(uint64_t timeout_ns)
-{
-	uint64_t now = clock_mono_ns();
-
-	return timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
-}
-
 struct rdma_event_channel *xrdma_channel(struct err *e)
 {
 	struct rdma_event_channel *c;
@@ -341,6 +334,6 @@ void xrdma_free(struct xport *x)
 		munmap(x->data_buf, data_buf_size(x));
 	if (x->ctrl_buf)
 		munmap(x->ctrl_buf, XRDMA_CTRL_BUF);
-	free(x->inbox.data);
+	xport_inbox_fini(&x->inbox.mem);
 	free(x);
 }

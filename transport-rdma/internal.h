@@ -38,6 +38,7 @@
 #include <rdma/rdma_cma.h>
 
 #include "hv/migrate/xport.h"
+#include "hv/migrate/xport/inbox.h"
 #include "transport-rdma/chunk.h"
 #include "transport-rdma/credit.h"
 #include "transport-rdma/record.h"
@@ -63,11 +64,10 @@ struct xrdma_out {
 	struct xrdma_frame frame;
 };
 
-/* The one message being received: its memory grows with what has come, not with what was told. */
+/* The one message being received. */
 struct xrdma_inbox {
-	uint8_t *data;
-	size_t cap, got;
-	bool open, complete, delivered;
+	struct xport_inbox mem;
+	bool open; /* begun and not complete */
 	struct xrdma_frame head;
 };
 

@@ -7,6 +7,7 @@
 #ifndef WATARI_TRANSPORT_RDMA_PARTS_H
 #define WATARI_TRANSPORT_RDMA_PARTS_H
 
+#include "hv/migrate/xport/meet.h"
 #include "transport-rdma/internal.h"
 
 /* device.c */
@@ -36,10 +37,6 @@ int xrdma_connect(
 	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e);
 int xrdma_listen(struct xport_listener **out, struct xport_addr *addr, struct err *e);
 int xrdma_accept(struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e);
-int xrdma_addr_check(const struct xport_addr *a, struct err *e);
-struct addrinfo;
-int xrdma_resolve(const struct xport_addr *a, bool passive, struct addrinfo **out, struct err *e);
-const char *xrdma_addr_format(const struct xport_addr *a, char *buf, size_t n);
 /* A channel of connection manager events, non-blocking; NULL says in @e what is missing. */
 struct rdma_event_channel *xrdma_channel(struct err *e);
 /* -ENODEV if the wish is for another device than this. */
@@ -48,7 +45,6 @@ int xrdma_device_wished(const struct xport_rdma *w, struct ibv_context *verbs, s
 /* Fills @sa with an address of the wished device, to connect from. 0 or -ENODEV. */
 struct sockaddr_storage;
 int xrdma_device_source(const char *device, int family, struct sockaddr_storage *sa, struct err *e);
-uint64_t xrdma_deadline(uint64_t timeout_ns);
 
 /* probe.c */
 void xrdma_probe(const struct xport_addr *addr, struct xport_probe *out);
@@ -76,7 +72,6 @@ void xrdma_ctrl_received(struct xport *x, uint32_t n, uint32_t len);
 /* Takes parts of messages out of their buffers, up to the end of one message. */
 void xrdma_inbox_feed(struct xport *x);
 bool xrdma_inbox_ready(const struct xport *x);
-void xrdma_inbox_release(struct xport *x);
 
 /* recv.c */
 /* Polls the completion queue until it is empty or enough was done. True if there was anything. */

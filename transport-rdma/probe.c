@@ -137,7 +137,7 @@ static int probe_resolve(
 	int r;
 
 	any.port = any.port ? any.port : 1; /* the connection manager wants one; none is opened */
-	r = xrdma_resolve(&any, false, &list, e);
+	r = xport_addr_resolve(&any, false, &list, e);
 	if (r)
 		return r;
 	if (forced) /* as connecting does */

@@ -40,11 +40,11 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
-#include "hv/migrate/xport.h"
+#include "hv/migrate/xport/meet.h"
 
 #define XRDMA_VERSION     2 /* raised with every change of what is above */
 #define XRDMA_HELLO_SIZE  32
-#define XRDMA_STREAMS_MAX 16
+#define XRDMA_STREAMS_MAX XPORT_STREAMS_MAX
 #define XRDMA_FRAME_SIZE  8192u
 #define XRDMA_FRAME_HEAD  16u
 #define XRDMA_MSG_HEAD    16u /* of MSG's body, before the bytes */

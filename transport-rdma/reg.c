@@ -138,11 +138,11 @@ static bool reg_touched(uint8_t *p, size_t len)
 	unsigned char in[XRDMA_MINCORE_PAGES];
 
 	while (len) {
-		size_t n = len < sizeof(in) * XRDMA_PAGE_SIZE ? len : sizeof(in) * XRDMA_PAGE_SIZE;
+		size_t n = len < sizeof(in) * XPORT_PAGE_SIZE ? len : sizeof(in) * XPORT_PAGE_SIZE;
 
 		if (mincore(p, n, in) < 0)
 			return true;
-		for (size_t i = 0; i < n / XRDMA_PAGE_SIZE; i++)
+		for (size_t i = 0; i < n / XPORT_PAGE_SIZE; i++)
 			if (in[i] & 1)
 				return true;
 		p += n;

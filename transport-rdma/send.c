@@ -130,7 +130,7 @@ static uint32_t record_zero(
 		if (slot->kind != XRDMA_SLOT_ZERO)
 			break;
 		slot->record = number;
-		rec->run[n++] = (struct xrdma_run){ slot->region, slot->length / XRDMA_PAGE_SIZE,
+		rec->run[n++] = (struct xrdma_run){ slot->region, slot->length / XPORT_PAGE_SIZE,
 			slot->offset };
 	}
 	rec->count = (uint16_t)n;

@@ -53,7 +53,7 @@ static int xrdma_put(struct xport *x, const struct xport_put *p, struct err *e)
 		return r;
 	if (x->is_target)
 		return err_set(e, -EINVAL, "the target of a move cannot put");
-	i = xrdma_stream_of(p->region, p->offset, x->streams);
+	i = xport_stream_of(p->region, p->offset, x->streams);
 	if (xrdma_stream_full(&x->stream[i]))
 		return -EAGAIN;
 	if (!p->zero)
@@ -136,9 +136,9 @@ static int xrdma_collect(struct xport *x, struct xport_event *ev, int max)
 	if (n < max && xrdma_inbox_ready(x)) {
 		ev[n++] = (struct xport_event){ .type = XPORT_EV_MSG,
 			.msg_type = in->head.msg_type,
-			.data = in->data,
-			.len = in->got };
-		in->delivered = true;
+			.data = in->mem.data,
+			.len = in->mem.got };
+		in->mem.delivered = true;
 	}
 	return n;
 }
@@ -172,13 +172,13 @@ static int xrdma_wait(struct xport *x, uint64_t begin, uint64_t deadline, struct
 static int xrdma_poll(
 	struct xport *x, uint64_t timeout_ns, struct xport_event *ev, int max, struct err *e)
 {
-	uint64_t begin = clock_mono_ns(), deadline = xrdma_deadline(timeout_ns);
+	uint64_t begin = clock_mono_ns(), deadline = xport_deadline(timeout_ns);
 	int r = 0;
 
 	if (max < 1 || x->down_told)
 		return err_set(e, -EINVAL, "poll on a connection that is down, or with no room");
-	if (x->inbox.delivered)
-		xrdma_inbox_release(x);
+	if (x->inbox.mem.delivered)
+		xport_inbox_release(&x->inbox.mem);
 	if (begin - x->watched_at >= XRDMA_WATCH_NS)
 		r = xrdma_watch(x, 0, e);
 	while (!r) {
