@@ -177,7 +177,9 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 /* Listens where the rendezvous arrived, answers the offer, waits for the data connection. */
 static int move_accept(struct mig_target_args *a, struct xport **x, struct err *e)
 {
-	struct xport_addr addr = { .streams = a->offer->streams, .rdma = a->rdma };
+	struct xport_addr addr = {
+		.streams = a->offer->streams, .rdma = a->rdma, .lifeline = a->fd
+	};
 	struct xport_listener *l = NULL;
 	struct rdv_accept acc;
 	struct mig_params p;

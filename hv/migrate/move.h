@@ -72,11 +72,13 @@ struct mig_blackout {
 };
 
 struct mig_result {
-	uint64_t total_ns;                              /* connect ... thawed */
-	unsigned rounds;                                /* passes before the freeze */
-	uint64_t sent_bytes;                            /* page payload */
-	uint64_t wire_bytes;                            /* everything sent by the transport */
-	uint64_t populated_bytes;                       /* target: allocated before they arrived */
+	uint64_t total_ns;        /* connect ... thawed */
+	unsigned rounds;          /* passes before the freeze */
+	uint64_t sent_bytes;      /* page payload */
+	uint64_t wire_bytes;      /* everything sent by the transport */
+	uint64_t populated_bytes; /* target: allocated before they arrived */
+	uint64_t receive_cpu_ns;  /* target: processor time of the copy phase, one thread's ... */
+	uint64_t allocate_cpu_ns; /* ... and that of those who allocate, or register, ahead of it */
 	uint64_t pages_sent, pages_zero, pages_skipped; /* skipped: zero and never sent */
 	uint64_t residual_bytes;                        /* moved while frozen */
 	uint64_t goodput; /* bytes/s over the copy phase, first round to freeze */

@@ -303,6 +303,24 @@ static void memory_never_touched_is_not_allocated_at_the_target(void **state)
 	assert_true(m->sres.pages_sent >= 1);
 }
 
+static void one_sided_stats(const struct xport *x, struct xport_stats *out)
+{
+	fake_xport_ops.stats(x, out);
+	out->one_sided = true;
+}
+
+/* What arrives is allocated ahead, unless the transport sees to it itself. */
+static void a_one_sided_transport_is_left_to_allocate(void **state)
+{
+	struct move *m = *state;
+
+	m->ops.stats = one_sided_stats;
+	move_run(m);
+	assert_int_equal(m->srv, 0);
+	assert_int_equal(m->tres.populated_bytes, 0);
+	assert_true(m->sres.sent_bytes > 0);
+}
+
 static void pages_the_vmm_wrote_arrive(void **state)
 {
 	static const char text[] = "written by a device";
@@ -434,6 +452,7 @@ int main(void)
 		MOVE_TEST(a_move_says_how_it_travelled),
 		MOVE_TEST(a_transport_by_name_that_is_impossible_moves_nothing),
 		MOVE_TEST(memory_never_touched_is_not_allocated_at_the_target),
+		MOVE_TEST(a_one_sided_transport_is_left_to_allocate),
 		MOVE_TEST(pages_the_vmm_wrote_arrive),
 		MOVE_TEST(a_cancelled_move_leaves_the_guest_running),
 		MOVE_TEST(a_target_that_cannot_load_says_why),
