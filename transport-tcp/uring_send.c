@@ -17,8 +17,10 @@
 #include "hv/base/log.h"
 #include "transport-tcp/uring.h"
 
-/* So many notifications are enough to tell what this path does. */
-#define XURING_ZC_TRIAL 8
+/* So many notifications are enough to tell what this path does. Until then a send by reference is
+ * one put, so that little is copied late where the kernel copies. */
+#define XURING_ZC_TRIAL     4
+#define XURING_ZC_TRIAL_IOV 2 /* header and payload */
 
 static void xuring_zc_off(struct xuring *u, const char *why)
 {
@@ -47,6 +49,8 @@ void xuring_send(struct xport *x, unsigned i)
 	us->tx = (struct msghdr){ .msg_iov = us->tx_iov };
 	us->tx.msg_iovlen = (size_t)xtcp_queue_gather(
 		&s->tx, us->tx_iov, XURING_SEND_IOV, u->zc_min, &bytes, &b->zc);
+	if (b->zc && u->notified < XURING_ZC_TRIAL && us->tx.msg_iovlen > XURING_ZC_TRIAL_IOV)
+		us->tx.msg_iovlen = XURING_ZC_TRIAL_IOV;
 	sqe = xuring_sqe(x);
 	if (b->zc) {
 		io_uring_prep_sendmsg_zc(sqe, xuring_fd(x, i), &us->tx, flags);

@@ -13,6 +13,7 @@
 
 #include "hv/base/clock.h"
 #include "hv/migrate/pump.h"
+#include "hv/migrate/streams.h"
 
 #define MOVE_CAN_NS (10 * NSEC_PER_SEC) /* a target may load drivers from a slow disk */
 
@@ -21,7 +22,7 @@ void mig_params_default(struct mig_params *p)
 	*p = (struct mig_params){
 		.downtime_limit_ns = 10 * NSEC_PER_MSEC,
 		.on_stall = MIG_ON_STALL_THROTTLE,
-		.streams = 1,
+		.streams = STREAMS_AUTO,
 		.connect_timeout_ns = 4 * NSEC_PER_SEC,
 	};
 }
@@ -79,6 +80,14 @@ static void move_fill_offer(struct mig_source_args *a)
 			(struct rdv_region){ a->mem->regions[i].gpa, a->mem->regions[i].size };
 }
 
+static unsigned move_streams(const struct mig_source_args *a, int fd)
+{
+	struct streams_facts f;
+
+	streams_look(fd, a->offer.allocated_bytes, &f);
+	return streams_choose(&f);
+}
+
 /* What both ends can do, then the choice. */
 static int move_choose(struct mig_source_args *a, int fd, const struct xport_addr *addr,
 	struct mig_result *out, struct err *e)
@@ -118,9 +127,9 @@ static int move_join(
 static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *clock,
 	struct xport **x, struct mig_result *out, struct err *e)
 {
-	struct xport_addr addr = { .streams = a->params.streams,
-		.rdma = a->params.rdma,
-		.memory = a->offer.allocated_bytes };
+	struct xport_addr addr = {
+		.streams = 1, .rdma = a->params.rdma, .memory = a->offer.allocated_bytes
+	};
 	uint64_t limit = a->params.connect_timeout_ns;
 	struct rdv_transports ignored;
 	struct rdv_accept acc;
@@ -137,6 +146,9 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 		r = move_choose(a, *fd, &addr, out, e);
 	if (r)
 		return r;
+	if (a->params.streams == STREAMS_AUTO)
+		a->params.streams = move_streams(a, *fd);
+	addr.streams = out->streams = a->params.streams;
 	move_fill_offer(a);
 	/* It is a watari that is there, and has a machine to build: it may take its time. */
 	r = rdv_offer_send(*fd, &a->offer, &acc, MOVE_CAN_NS, e);

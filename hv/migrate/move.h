@@ -29,7 +29,7 @@ struct mig_params {
 	uint64_t downtime_limit_ns;  /* the predicted blackout must fit in it; default 10 ms */
 	enum mig_on_stall on_stall;  /* when rounds stop getting smaller; default throttle */
 	uint64_t bandwidth;          /* bytes/s of page payload while the guest runs; 0: no limit */
-	unsigned streams;            /* 1..16, default 1 */
+	unsigned streams;            /* 1..16, or 0, the default: as streams.h chooses */
 	uint64_t connect_timeout_ns; /* HELLO and connection each; default 4 s */
 	struct xport_rdma rdma;      /* this end's wishes; default none */
 	uint64_t test_stall_ns; /* stands still so long once frozen, to prove an instrument; 0 */
@@ -81,6 +81,7 @@ struct mig_result {
 	uint64_t residual_bytes;                        /* moved while frozen */
 	uint64_t goodput; /* bytes/s over the copy phase, first round to freeze */
 	uint64_t predicted_blackout_ns;
+	unsigned streams;      /* data connections that were used; 0: it did not come to that */
 	unsigned share_least;  /* the least share of their time that writing vCPUs were left with */
 	uint64_t throttled_ns; /* time they did not get, each: what throttling cost them */
 	struct mig_blackout blackout;

@@ -43,11 +43,9 @@ enum source_event_type {
 	SOURCE_EV_CONNECTED, /* a: fixed cost guess in ns, see source_params */
 	SOURCE_EV_READY,     /* a: rehearsed save ns, b: rehearsed load ns, c: state bytes */
 	SOURCE_EV_TRACKING,  /* tracking is on, the first pages are planned. a: pages to send */
-	SOURCE_EV_SENT,      /* everything planned was posted. a: bytes of this round, b: ns of it
-				in which the link stood idle because of a limit on the rate */
-	SOURCE_EV_ACKED,     /* a: round */
-	SOURCE_EV_HARVESTED, /* a: pages to send now, b: pages found dirty, c: ns it took, d: of b,
-				found dirty in the round before as well (hot) */
+	SOURCE_EV_SENT,  /* all planned was posted. a: bytes, b: ns the link was idle by a limit */
+	SOURCE_EV_ACKED, /* a: round */
+	SOURCE_EV_HARVESTED, /* pages a: to send now, b: found, d: of b, hot (plan.h). c: ns */
 	SOURCE_EV_FROZEN,
 	SOURCE_EV_SAVED,  /* state is posted. a: bytes */
 	SOURCE_EV_LOADED, /* a: ns the target took */
@@ -107,29 +105,26 @@ struct source_params {
 };
 
 #define SOURCE_TODOS 8
-
 struct source {
 	struct source_params params;
 	enum source_state state;
 	struct source_todo todo[SOURCE_TODOS];
 	unsigned ntodo;
-	bool frozen, tracking;
+	bool frozen, tracking, hold;
 	unsigned round;  /* of the pass being sent, 1 and up */
 	unsigned stalls; /* rounds in a row that did not get smaller */
 	unsigned polish; /* rounds made although the limit was met, to get well below it */
 	unsigned share;  /* what the vCPUs are left with: SOURCE_SHARE_FULL unless throttled */
 	uint64_t since;  /* when the present wait began */
 	uint64_t round_start, round_bytes, round_idle;
-	uint64_t round_ns;         /* how long the last round took, to the end of its harvest */
-	uint64_t best_pages;       /* fewest pages left after any round */
-	uint64_t residual_pages;   /* after the last harvest */
-	uint64_t hot_pages;        /* of these, dirtied in the round before as well */
-	bool hold;                 /* the next round leaves them out */
-	uint64_t goodput;          /* bytes/s the link carries to the target; 0: not known */
-	uint64_t pace;             /* bytes/s of a round: goodput, or less if it is limited */
-	uint64_t dirty_rate;       /* bytes/s dirtied in the last round */
-	uint64_t cold_rate;        /* ... less the hot pages */
-	uint64_t harvest_least_ns; /* of all harvests so far */
+	uint64_t round_ns;       /* of the last, its harvest included */
+	uint64_t best_pages;     /* fewest pages left after any round */
+	uint64_t residual_pages; /* after the last harvest ... */
+	uint64_t hot_pages;      /* ... of which hot; `hold`: the next round leaves them out */
+	uint64_t goodput;        /* bytes/s the link carries to the target; 0: not known */
+	uint64_t pace;           /* bytes/s of a round: goodput, or less if it is limited */
+	uint64_t dirty_rate, cold_rate; /* bytes/s dirtied in the last round; less the hot pages */
+	uint64_t harvest_least_ns;      /* of all harvests so far */
 	uint64_t harvest_ns, save_ns, load_ns, state_bytes, stop_ns;
 	uint64_t predicted_ns; /* the whole blackout, if frozen at the last harvest */
 	uint64_t freeze_start;
