@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/mem/near.h"
+#include "hv/migrate/link.h"
 #include "hv/migrate/pump.h"
 #include "hv/migrate/streams.h"
 
@@ -80,12 +82,17 @@ static void move_fill_offer(struct mig_source_args *a)
 			(struct rdv_region){ a->mem->regions[i].gpa, a->mem->regions[i].size };
 }
 
-static unsigned move_streams(const struct mig_source_args *a, int fd)
+/* What is left open, from what the link to the target is. */
+static void move_look(struct mig_source_args *a, int fd)
 {
-	struct streams_facts f;
+	struct streams_facts f = { .cpus = streams_cpus(), .bytes = a->offer.allocated_bytes };
+	struct link link;
 
-	streams_look(fd, a->offer.allocated_bytes, &f);
-	return streams_choose(&f);
+	link_look(fd, &link);
+	f.link_mbit = link.mbit;
+	if (a->params.streams == STREAMS_AUTO)
+		a->params.streams = streams_choose(&f);
+	a->node = near_choose(a->mem->backing.nodes, link.node);
 }
 
 /* What both ends can do, then the choice. */
@@ -146,8 +153,7 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 		r = move_choose(a, *fd, &addr, out, e);
 	if (r)
 		return r;
-	if (a->params.streams == STREAMS_AUTO)
-		a->params.streams = move_streams(a, *fd);
+	move_look(a, *fd);
 	addr.streams = out->streams = a->params.streams;
 	move_fill_offer(a);
 	/* It is a watari that is there, and has a machine to build: it may take its time. */
@@ -248,6 +254,12 @@ int mig_target_run(struct mig_target_args *a, struct mig_result *out, struct err
 	r = move_check_regions(a, e);
 	if (!r)
 		r = move_accept(a, &x, e);
+	if (!r) {
+		struct link link;
+
+		link_look(a->fd, &link);
+		a->node = near_choose(a->mem->backing.nodes, link.node);
+	}
 	if (!r)
 		r = pump_target(a, x, out, e);
 	a->xport->close(x);

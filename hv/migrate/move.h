@@ -108,6 +108,7 @@ struct mig_source_args {
 	uint16_t port;
 	struct xport_list transports;  /* to choose from */
 	const struct xport_ops *xport; /* the choice: filled in */
+	int node;                      /* where to copy, see near.h: filled in */
 	struct rdv_offer offer;        /* filled by the caller except transport and streams */
 	struct mig_params params;
 	void (*chosen)(void *arg, const struct xport_ops *xport, const char *note);
@@ -132,6 +133,7 @@ struct mig_target_args {
 	const char *listen_host;
 	const struct xport_ops *xport;
 	struct xport_rdma rdma; /* this end's wishes */
+	int node;               /* where to copy, see near.h: filled in */
 	const struct rdv_offer *offer;
 	void (*progress)(void *arg, const struct mig_progress *p); /* may be NULL */
 	void *arg;

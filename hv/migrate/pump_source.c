@@ -16,6 +16,7 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
+#include "hv/mem/near.h"
 #include "hv/migrate/extents.h"
 #include "hv/migrate/plan.h"
 #include "hv/migrate/predict.h"
@@ -42,6 +43,7 @@ struct pump {
 	uint64_t share_at;
 	uint64_t copy_at;           /* when the first round began */
 	uint64_t sent_before_round; /* pages_sent when the round began */
+	struct near near; /* for the first round: later ones are short, and wait for nobody */
 	bool sending;
 	bool finished;
 	bool down; /* the connection is gone: nothing can be told any more */
@@ -230,6 +232,7 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 		/* The bulk is on its way. What follows is short, and the guest is faster than it
 		 * if it has to wait. */
 		urgency_set(URGENCY_NORMAL);
+		near_leave(&p->near);
 		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_ROUND, .round = d->a });
 		break;
 	case SOURCE_DO_HARVEST: pump_do_harvest(p); break;
@@ -532,6 +535,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	if (r)
 		goto out;
 	urgency_set(URGENCY_BACKGROUND);
+	near_enter(&p.near, &near_host, a->node);
 	pump_simple(&p, SOURCE_EV_CONNECTED, 0, 0, 0);
 	while (!p.finished) {
 		if (source_todo(&p.s, &d)) {
@@ -552,6 +556,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	r = p.s.state == SOURCE_DONE ? 0 : p.s.err.code;
 out:
 	urgency_set(URGENCY_NORMAL);
+	near_leave(&p.near);
 	plan_fini(&p.plan);
 	dirty_map_fini(&p.found);
 	wbuf_fini(&p.msg);

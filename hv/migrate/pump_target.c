@@ -18,6 +18,7 @@
 #include "hv/base/clock.h"
 #include "hv/base/log.h"
 #include "hv/base/urgency.h"
+#include "hv/mem/near.h"
 #include "hv/migrate/populate.h"
 #include "hv/migrate/target.h"
 #include "hv/migrate/wire.h"
@@ -36,6 +37,7 @@ struct tpump {
 	struct populate *ahead; /* NULL: not told (yet) what will arrive */
 	bool ahead_done;        /* the first pass is here: all of it is allocated */
 	uint64_t start, next_progress;
+	struct near near; /* for the first round, and whoever allocates ahead of it */
 	bool down, finished;
 };
 
@@ -227,6 +229,7 @@ static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 	case WIRE_EXTENTS: tpump_extents(p, &m); return;
 	case WIRE_ROUND:
 		urgency_set(URGENCY_NORMAL); /* the bulk is here */
+		near_leave(&p->near);
 		/* Not in the way of what is urgent now: the threads are only asked to end. */
 		if (p->ahead)
 			populate_quit(p->ahead);
@@ -306,6 +309,7 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 	p.next_progress = p.start;
 	wbuf_init(&p.msg);
 	target_init(&p.t);
+	near_enter(&p.near, &near_host, a->node);
 	tpump_simple(&p, TARGET_EV_CONNECTED, 0, 0, 0);
 	while (!p.finished) {
 		if (target_todo(&p.t, &d)) {
@@ -318,6 +322,7 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 			tpump_watch(&p);
 	}
 	urgency_set(URGENCY_NORMAL);
+	near_leave(&p.near);
 	tpump_linger(&p, p.t.state == TARGET_DONE ? TARGET_LINGER_NS : 100 * NSEC_PER_MSEC);
 	out->populated_bytes = populate_free(p.ahead);
 	log_debug("%" PRIu64 " bytes of guest memory were allocated ahead of their arrival",

@@ -28,11 +28,7 @@ struct streams_facts {
 /* 1..STREAMS_AUTO_MAX. */
 unsigned streams_choose(const struct streams_facts *f);
 
-/* Fills @out for data that goes where the connected socket @fd goes. What cannot be found out is 0.
- */
-void streams_look(int fd, uint64_t bytes, struct streams_facts *out);
-
-/* Megabits a second of network device @name under @sysfs ("/sys/class/net"); 0: it does not say. */
-uint64_t streams_link_mbit(const char *sysfs, const char *name);
+/* Processors this process may use. */
+unsigned streams_cpus(void);
 
 #endif

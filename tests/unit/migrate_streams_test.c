@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many streams `auto` is: hv/migrate/streams.h. */
+/* How many streams `auto` is, and what is known of the link: hv/migrate/streams.h, link.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "hv/mem/near.h"
+#include "hv/migrate/link.h"
 #include "hv/migrate/streams.h"
 
 #define GIB (1ull << 30)
@@ -54,34 +56,47 @@ static void a_small_guest_and_an_unknown_link_get_one(void **state)
 	assert_int_equal(choose(64, 0, 16 * GIB), 1);
 }
 
-static void speed_file(const char *dir, const char *text, uint64_t want)
+/* What a device under @dir says if its file @name holds @text. */
+static struct link said(const char *dir, const char *name, const char *text)
 {
+	struct link l;
 	char path[128];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/eth0/speed", dir);
+	snprintf(path, sizeof(path), "%s/eth0/%s", dir, name);
 	f = fopen(path, "we");
 	assert_non_null(f);
 	fputs(text, f);
 	fclose(f);
-	assert_int_equal(streams_link_mbit(dir, "eth0"), want);
+	link_read(dir, "eth0", &l);
 	unlink(path);
+	return l;
 }
 
-static void what_a_device_says_of_its_speed_is_read_with_care(void **state)
+static void what_a_device_says_of_itself_is_read_with_care(void **state)
 {
-	char dir[] = "/tmp/streams-test-XXXXXX", sub[128];
+	char dir[] = "/tmp/streams-test-XXXXXX", eth[64], device[80];
+	struct link l;
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
-	snprintf(sub, sizeof(sub), "%s/eth0", dir);
-	assert_int_equal(mkdir(sub, 0700), 0);
-	speed_file(dir, "100000\n", 100000);
-	speed_file(dir, "-1\n", 0);
-	speed_file(dir, "", 0);
-	speed_file(dir, "fast\n", 0);
-	assert_int_equal(streams_link_mbit(dir, "eth1"), 0);
-	rmdir(sub);
+	snprintf(eth, sizeof(eth), "%s/eth0", dir);
+	snprintf(device, sizeof(device), "%s/device", eth);
+	assert_int_equal(mkdir(eth, 0700), 0);
+	assert_int_equal(mkdir(device, 0700), 0);
+	assert_int_equal(said(dir, "speed", "100000\n").mbit, 100000);
+	assert_int_equal(said(dir, "speed", "100000\n").node, NEAR_ANYWHERE);
+	assert_int_equal(said(dir, "speed", "-1\n").mbit, 0);
+	assert_int_equal(said(dir, "speed", "").mbit, 0);
+	assert_int_equal(said(dir, "speed", "fast\n").mbit, 0);
+	assert_int_equal(said(dir, "device/numa_node", "1\n").node, 1);
+	assert_int_equal(said(dir, "device/numa_node", "-1\n").node, NEAR_ANYWHERE);
+	assert_int_equal(said(dir, "device/numa_node", "4096\n").node, NEAR_ANYWHERE);
+	link_read(dir, "eth1", &l);
+	assert_int_equal(l.mbit, 0);
+	assert_int_equal(l.node, NEAR_ANYWHERE);
+	rmdir(device);
+	rmdir(eth);
 	rmdir(dir);
 }
 
@@ -91,18 +106,17 @@ static void a_connection_to_this_host_has_no_link(void **state)
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0);
 	socklen_t len = sizeof(a);
-	struct streams_facts f;
+	struct link k;
 
 	(void)state;
 	assert_int_equal(bind(l, (struct sockaddr *)&a, len), 0);
 	assert_int_equal(listen(l, 1), 0);
 	assert_int_equal(getsockname(l, (struct sockaddr *)&a, &len), 0);
 	assert_int_equal(connect(c, (struct sockaddr *)&a, len), 0);
-	streams_look(c, GIB, &f);
-	assert_int_equal(f.link_mbit, 0);
-	assert_int_equal(f.bytes, GIB);
-	assert_true(f.cpus >= 1);
-	assert_int_equal(streams_choose(&f), 1);
+	link_look(c, &k);
+	assert_int_equal(k.mbit, 0);
+	assert_int_equal(k.node, NEAR_ANYWHERE);
+	assert_true(streams_cpus() >= 1);
 	close(c);
 	close(l);
 }
@@ -114,7 +128,7 @@ int main(void)
 		cmocka_unit_test(a_faster_link_gets_one_for_every_25_gbit),
 		cmocka_unit_test(not_more_than_half_the_processors),
 		cmocka_unit_test(a_small_guest_and_an_unknown_link_get_one),
-		cmocka_unit_test(what_a_device_says_of_its_speed_is_read_with_care),
+		cmocka_unit_test(what_a_device_says_of_itself_is_read_with_care),
 		cmocka_unit_test(a_connection_to_this_host_has_no_link),
 	};
 
