@@ -19,6 +19,12 @@
  */
 #define PREDICT_STOP_NS (150 * NSEC_PER_USEC)
 
+/*
+ * Rounds without the hot pages are short, and each takes a share of what is left of the others:
+ * what counts is what a few of them would bring.
+ */
+#define PREDICT_LOOK_AHEAD 3
+
 /* LOADED after STATE, THAWED after COMMIT: two round trips, of which half of one is the state's. */
 #define PREDICT_ROUND_TRIPS 2
 
@@ -89,13 +95,23 @@ bool predict_hold(const struct source *s)
 	       predict_round(s, s->residual_pages) >= s->round_ns / 2;
 }
 
+/* How many pages would be left after @rounds more. */
+static uint64_t predict_left(const struct source *s, unsigned rounds)
+{
+	uint64_t held = s->hold ? s->hot_pages : 0, pages = s->residual_pages - held;
+	double rate = (double)(s->hold ? s->cold_rate : s->dirty_rate) / GMEM_PAGE_SIZE;
+
+	while (rounds--)
+		pages = (uint64_t)(rate * (double)predict_round(s, pages) / 1e9);
+	return held + pages;
+}
+
 bool predict_worth_a_round(const struct source *s)
 {
-	uint64_t held = s->hold ? s->hot_pages : 0;
-	double round = (double)predict_round(s, s->residual_pages - held);
-	double rate = (double)(s->hold ? s->cold_rate : s->dirty_rate);
-	double left = (double)(held * GMEM_PAGE_SIZE) + rate * round / 1e9; /* bytes */
-	uint64_t next = predict_fixed(s) + s->harvest_ns + predict_transfer(s, (uint64_t)left);
+	bool ahead =
+		s->hold && s->share == SOURCE_SHARE_FULL; /* slowed down, every round costs it */
+	uint64_t left = predict_left(s, ahead ? PREDICT_LOOK_AHEAD : 1) * GMEM_PAGE_SIZE;
+	uint64_t next = predict_fixed(s) + s->harvest_ns + predict_transfer(s, left);
 
 	return s->polish < PREDICT_POLISH_ROUNDS && next < s->predicted_ns / 4 * 3;
 }

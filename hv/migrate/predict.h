@@ -49,7 +49,8 @@ bool predict_hold(const struct source *s);
 /*
  * True if one more round, with the guest running, would make the blackout shorter by a quarter or
  * more: the pages dirtied while the residual is sent are fewer than the residual. A round that
- * leaves hot pages out (s->hold) leaves these, and what else is dirtied meanwhile.
+ * leaves hot pages out (s->hold) leaves these, and what else is dirtied meanwhile; then it is three
+ * such rounds that have to make it shorter by a quarter.
  */
 bool predict_worth_a_round(const struct source *s);
 
