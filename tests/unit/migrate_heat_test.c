@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What page heat is worth, by calculation: the real plan and the real source move a guest that is
- * arithmetic over a link that is a number. Time is added up, never waited for, so every figure is the
- * same on every machine. docs/decisions/0044 quotes what it prints.
+ * arithmetic over a link that is a number. Time is added up, never waited for, so every figure is
+ * the same on every machine. docs/decisions/0044 quotes what it prints.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,10 +16,10 @@
 #include "hv/migrate/plan.h"
 #include "hv/migrate/source.h"
 
-#define MEMORY       (256ull << 20)
-#define WORKSET      (64ull << 20 >> GMEM_PAGE_SHIFT) /* pages */
-#define LINK_PAGES   655360ull                        /* a second: 2.5 GiB */
-#define HARVEST_NS   (100 * NSEC_PER_USEC)
+#define MEMORY        (256ull << 20)
+#define WORKSET       (64ull << 20 >> GMEM_PAGE_SHIFT) /* pages */
+#define LINK_PAGES    655360ull                        /* a second: 2.5 GiB */
+#define HARVEST_NS    (100 * NSEC_PER_USEC)
 #define ROUNDS_ENOUGH 200
 
 struct model {
@@ -57,8 +57,8 @@ static void model_run(struct model *m, uint64_t ns)
 	}
 }
 
-static void model_event(struct model *m, enum source_event_type t, uint64_t a, uint64_t b,
-	uint64_t c, uint64_t d)
+static void model_event(
+	struct model *m, enum source_event_type t, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
 	const struct source_event ev = { .type = t, .now = m->now, .a = a, .b = b, .c = c, .d = d };
 
@@ -92,8 +92,8 @@ static void model_harvest(struct model *m)
 
 	if (!m->s.frozen)
 		model_run(m, HARVEST_NS);
-	found = bitmap_or(m->found.region[0].bits, m->written.region[0].bits,
-		m->found.region[0].pages);
+	found = bitmap_or(
+		m->found.region[0].bits, m->written.region[0].bits, m->found.region[0].pages);
 	dirty_map_clear(&m->written);
 	if (m->s.frozen)
 		plan_add(&m->plan, &m->found);
