@@ -29,7 +29,7 @@ static const struct argp_option options[] = {
 		"freeze when the predicted blackout fits (default: 10ms)", 1 },
 	{ "fill", KEY_FIRST + 8, "SIZE", 0,
 		"memory the guest writes once at start, or all (default: all)", 1 },
-	{ "streams", KEY_FIRST + 9, "N", 0, "watari's data connections (default: 1)", 1 },
+	{ "streams", KEY_FIRST + 9, "N|auto", 0, "watari's data connections (default: 1)", 1 },
 	{ "on-stall", KEY_FIRST + 10, "throttle|freeze|abort", 0,
 		"when the guest dirties faster than it is sent (default: throttle)", 1 },
 	{ "test-stall", KEY_FIRST + 11, "TIME", OPTION_HIDDEN,

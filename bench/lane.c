@@ -203,6 +203,8 @@ static int lane_measure(const struct xport_ops *ops, struct xport *x, const stru
 	out->cpu_near_ns = lane_cpu() - cpu;
 	ops->stats(x, &st);
 	out->wire_bytes = st.wire_bytes_out;
+	out->zc_bytes = st.zc_bytes;
+	out->zc_copied_bytes = st.zc_copied_bytes;
 	for (unsigned i = 0; i < LANE_PINGS && rc == 0; i++) {
 		start = clock_mono_ns();
 		rc = lane_put(ops, x, ask, (uint64_t)i * ask->put, e);

@@ -28,6 +28,7 @@ struct lane_result {
 	double goodput;                   /* bytes/s, until all of it was in the far memory */
 	uint64_t cpu_near_ns, cpu_far_ns; /* of the whole process, user and system */
 	uint64_t wire_bytes;
+	uint64_t zc_bytes, zc_copied_bytes; /* of these by reference; of those copied after all */
 	struct stats latency_us; /* of a put and a message behind it, there and its answer back */
 };
 

@@ -114,6 +114,21 @@ static void page_ratio(const struct bench_series *s, unsigned each, FILE *out)
 	fputs("</tr>\n", out);
 }
 
+static void page_predicted(const struct bench_series *s, unsigned each, FILE *out)
+{
+	unsigned within, of;
+
+	fputs("<tr><td>predicted within 25 % or 1 ms</td>", out);
+	for (unsigned i = 0; i < each; i++) {
+		figure_predicted(&s[i], &within, &of);
+		if (of)
+			fprintf(out, "<td>%u of %u</td>", within, of);
+		else
+			fputs("<td>–</td>", out);
+	}
+	fputs("</tr>\n", out);
+}
+
 static void page_table(const struct bench_series *s, unsigned each, FILE *out)
 {
 	fputs("<div class=\"wide\"><table>\n<tr><th></th>", out);
@@ -132,6 +147,7 @@ static void page_table(const struct bench_series *s, unsigned each, FILE *out)
 			page_cell(&s[i], &bench_figures[f], out);
 		fputs("</tr>\n", out);
 	}
+	page_predicted(s, each, out);
 	page_ratio(s, each, out);
 	fputs("</table></div>\n<p class=\"note\">Median (minimum – maximum) of the moves.</p>\n",
 		out);
@@ -247,6 +263,8 @@ static void page_words(FILE *out)
 	      "<dt>away, observer</dt><dd>the same, seen by a thread that reads the heartbeats at "
 	      "both ends by this host's clock</dd>"
 	      "<dt>away, VMM</dt><dd>what the system itself calls its downtime</dd>"
+	      "<dt>predicted; off by</dt><dd>the whole blackout as the system predicted it when it "
+	      "froze the guest; and by how much its own measure of it differs</dd>"
 	      "<dt>longest pause; less quiet one</dt><dd>the guest's longest pause of any kind "
 	      "around the move; and what a window as long without a move does not explain of it"
 	      "</dd><dt>work lost</dt><dd>work not done from the request to a second after the "

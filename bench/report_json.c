@@ -7,6 +7,7 @@
 #include "bench/report.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "bench/figure.h"
@@ -85,7 +86,9 @@ static json_t *json_run(const struct bench_series *s, unsigned number)
 		double v = bench_figures[f].of(r);
 
 		json_object_set_new(j, bench_figures[f].key,
-			bench_figures[f].whole ? json_integer((json_int_t)v) : json_real(v));
+			isnan(v)                 ? json_null()
+			: bench_figures[f].whole ? json_integer((json_int_t)v)
+						 : json_real(v));
 	}
 	json_object_set_new(j, "verified",
 		r->verify_done ? json_boolean(verify_passed(&r->verify)) : json_null());
@@ -111,7 +114,7 @@ static json_t *json_run(const struct bench_series *s, unsigned number)
 static json_t *json_summary(const struct bench_series *s)
 {
 	json_t *j = json_object();
-	unsigned verified = 0, agree = 0;
+	unsigned verified = 0, agree = 0, within, predicted;
 	struct stats st;
 
 	for (size_t f = 0; j && f < bench_nfigures; f++) {
@@ -129,7 +132,10 @@ static json_t *json_summary(const struct bench_series *s)
 		verified += r->verify_done && verify_passed(&r->verify);
 		agree += !r->failed && bench_run_agrees(r);
 	}
+	figure_predicted(s, &within, &predicted);
 	if (j) {
+		json_object_set_new(j, "predicted", json_integer(predicted));
+		json_object_set_new(j, "predicted_within", json_integer(within));
 		json_object_set_new(j, "runs", json_integer(s->done));
 		json_object_set_new(j, "moved", json_integer(bench_series_moved(s)));
 		json_object_set_new(j, "verified", json_integer(verified));

@@ -146,25 +146,28 @@ static double transport_ms_per_gib(uint64_t ns, uint64_t bytes)
 static void transport_row(
 	const struct lane_ask *ask, const struct lane_result *r, FILE *out, json_t *rows)
 {
+	/* What was copied after all is not by reference. */
+	double zc = 100.0 * (double)(r->zc_bytes - r->zc_copied_bytes) / (double)ask->bytes;
 	char put[32], goodput[32];
 
-	fprintf(out, "%-10s %10s %7u %12s/s %10.0f %10.0f %10.1f %10.1f\n", ask->transport,
+	fprintf(out, "%-10s %10s %7u %12s/s %10.0f %10.0f %10.1f %10.1f %7.0f%%\n", ask->transport,
 		size_format(ask->put, put, sizeof(put)), ask->streams,
 		size_format((uint64_t)r->goodput, goodput, sizeof(goodput)),
 		transport_ms_per_gib(r->cpu_near_ns, ask->bytes),
 		transport_ms_per_gib(r->cpu_far_ns, ask->bytes), r->latency_us.median,
-		r->latency_us.p99);
+		r->latency_us.p99, zc);
 	fflush(out);
 	json_array_append_new(rows,
-		json_pack("{s:s,s:I,s:i,s:I,s:f,s:f,s:f,s:I,s:{s:i,s:f,s:f,s:f,s:f}}", "transport",
-			ask->transport, "put_bytes", (json_int_t)ask->put, "streams",
+		json_pack("{s:s,s:I,s:i,s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:{s:i,s:f,s:f,s:f,s:f}}",
+			"transport", ask->transport, "put_bytes", (json_int_t)ask->put, "streams",
 			(int)ask->streams, "bytes", (json_int_t)ask->bytes, "goodput_bytes_per_s",
 			r->goodput, "cpu_near_ms_per_gib",
 			transport_ms_per_gib(r->cpu_near_ns, ask->bytes), "cpu_far_ms_per_gib",
 			transport_ms_per_gib(r->cpu_far_ns, ask->bytes), "wire_bytes",
-			(json_int_t)r->wire_bytes, "fenced_message_us", "n", (int)r->latency_us.n,
-			"min", r->latency_us.min, "median", r->latency_us.median, "p99",
-			r->latency_us.p99, "max", r->latency_us.max));
+			(json_int_t)r->wire_bytes, "zc_bytes", (json_int_t)r->zc_bytes,
+			"zc_copied_bytes", (json_int_t)r->zc_copied_bytes, "fenced_message_us", "n",
+			(int)r->latency_us.n, "min", r->latency_us.min, "median",
+			r->latency_us.median, "p99", r->latency_us.p99, "max", r->latency_us.max));
 }
 
 static void transport_iperf(unsigned streams, FILE *out, json_t *rows)
@@ -179,10 +182,10 @@ static void transport_iperf(unsigned streams, FILE *out, json_t *rows)
 			rows, json_pack("{s:s,s:s}", "transport", "iperf3", "error", e.msg));
 		return;
 	}
-	fprintf(out, "%-10s %10s %7u %12s/s %10.0f %10.0f %10s %10s\n", "iperf3", "128 KiB",
+	fprintf(out, "%-10s %10s %7u %12s/s %10.0f %10.0f %10s %10s %8s\n", "iperf3", "128 KiB",
 		streams, size_format((uint64_t)r.goodput, goodput, sizeof(goodput)),
 		r.cpu_near * 1e3 * (double)(1ull << 30) / r.goodput,
-		r.cpu_far * 1e3 * (double)(1ull << 30) / r.goodput, "-", "-");
+		r.cpu_far * 1e3 * (double)(1ull << 30) / r.goodput, "-", "-", "-");
 	fflush(out);
 	json_array_append_new(rows,
 		json_pack("{s:s,s:i,s:f,s:f,s:f}", "transport", "iperf3", "streams", (int)streams,
@@ -297,8 +300,8 @@ static int transport_run(const struct transport_args *a, struct err *e)
 			m.others);
 		fprintf(out, "%-10s %10s %7s %14s %21s %21s\n", "", "", "", "",
 			"-- CPU ms per GiB --", "- fenced message us -");
-		fprintf(out, "%-10s %10s %7s %14s %10s %10s %10s %10s\n", "transport", "put",
-			"streams", "goodput", "near", "far", "median", "p99");
+		fprintf(out, "%-10s %10s %7s %14s %10s %10s %10s %10s %8s\n", "transport", "put",
+			"streams", "goodput", "near", "far", "median", "p99", "by ref.");
 		for (unsigned i = 0; i < l.names; i++)
 			bad += transport_all(a, &l, i, out, rows);
 		for (unsigned s = 0; s < l.nstreams && !a->to; s++)

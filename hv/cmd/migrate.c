@@ -19,6 +19,7 @@
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
 #include "hv/ctl/client.h"
+#include "hv/migrate/streams.h"
 
 #define MIGRATE_LINE_NS NSEC_PER_SEC /* between plain progress lines */
 
@@ -51,8 +52,9 @@ static const struct argp_option migrate_options[] = {
 		.doc = "Freeze the guest when the predicted blackout fits (default 10ms)" },
 	{ .name = "streams",
 		.key = MIGRATE_STREAMS,
-		.arg = "N",
-		.doc = "Data connections, 1 to 16 (default 1)" },
+		.arg = "N|auto",
+		.doc = "Data connections, 1 to 16, or as many as the link and this host's "
+		       "processors call for (auto, the default)" },
 	{ .name = "on-stall",
 		.key = MIGRATE_STALL,
 		.arg = "throttle|freeze|abort",
@@ -122,14 +124,15 @@ static int migrate_request(const struct migrate_args *a, json_t **out, struct er
 {
 	struct xport_list transports;
 	struct xport_rdma rdma;
-	uint64_t limit, streams, bandwidth = 0;
+	uint64_t limit, streams = STREAMS_AUTO, bandwidth = 0;
 	enum mig_on_stall stall;
 	struct ctl_addr to;
 	int rc;
 
 	if ((rc = ctl_addr_parse(a->to, NULL, 1, &to, e)) < 0 ||
 		(rc = duration_parse(a->limit, &limit, e)) < 0 ||
-		(rc = number_parse(a->streams, "streams", 1, 16, &streams, e)) < 0 ||
+		(strcmp(a->streams, "auto") != 0 && (rc = number_parse(a->streams, "streams", 1,
+							     STREAMS_MAX, &streams, e)) < 0) ||
 		(rc = mig_on_stall_parse(a->on_stall, &stall, e)) < 0 ||
 		(a->bandwidth && (rc = size_parse(a->bandwidth, &bandwidth, e)) < 0))
 		return rc;
@@ -236,6 +239,7 @@ static void migrate_tell(const struct migrate_args *a, const struct mig_result *
 	migrate_steps(&r->blackout);
 	printf("  predicted in all       %10s\n",
 		duration_format(r->predicted_blackout_ns, total, sizeof(total)));
+	printf("  data connections       %10u\n", r->streams);
 }
 
 static int migrate_finish(const struct migrate_args *a, const json_t *answer, struct err *e)
@@ -324,7 +328,7 @@ static int migrate_wait(
 int cmd_migrate(int argc, char **argv)
 {
 	struct migrate_args args = {
-		.transport = "auto", .limit = "10ms", .streams = "1", .on_stall = "throttle"
+		.transport = "auto", .limit = "10ms", .streams = "auto", .on_stall = "throttle"
 	};
 	struct ctl_client *c = NULL;
 	json_t *request = NULL;

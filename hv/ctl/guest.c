@@ -297,7 +297,7 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 		(rc = ctl_get_str(j, "rdma_device", &device, e)) < 0 ||
 		(rc = ctl_get_str(j, "rdma_pin", &pin, e)) < 0 ||
 		(rc = xport_rdma_parse(device, pin, &p->rdma, e)) < 0 ||
-		(rc = ctl_get_u64(j, "streams", 1, 16, &streams, e)) < 0 ||
+		(rc = ctl_get_u64(j, "streams", 0, 16, &streams, e)) < 0 ||
 		(rc = ctl_get_u64(j, "bandwidth", 0, INT64_MAX, &p->bandwidth, e)) < 0 ||
 		(rc = ctl_get_u64(j, "test_stall_ns", 0, NSEC_PER_SEC, &p->test_stall_ns, e)) < 0 ||
 		(rc = ctl_get_u64(j, "downtime_limit_ns", 1, 60 * NSEC_PER_SEC,

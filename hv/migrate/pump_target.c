@@ -16,6 +16,7 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
+#include "hv/mem/near.h"
 #include "hv/migrate/populate.h"
 #include "hv/migrate/target.h"
 #include "hv/migrate/wire.h"
@@ -36,6 +37,7 @@ struct tpump {
 	uint64_t cpu_from;      /* this thread's processor time when the copy began */
 	uint64_t receive_cpu_ns;
 	uint64_t start, next_progress;
+	struct near near; /* for the first round, and whoever allocates ahead of it */
 	bool down, finished;
 };
 
@@ -238,6 +240,7 @@ static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 		return;
 	case WIRE_ROUND:
 		urgency_set(URGENCY_NORMAL); /* the bulk is here */
+		near_leave(&p->near);
 		/* Not in the way of what is urgent now: the threads are only asked to end. */
 		if (p->ahead)
 			populate_quit(p->ahead);
@@ -318,6 +321,7 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 	p.next_progress = p.start;
 	wbuf_init(&p.msg);
 	target_init(&p.t);
+	near_enter(&p.near, &near_host, a->node);
 	tpump_simple(&p, TARGET_EV_CONNECTED, 0, 0, 0);
 	while (!p.finished) {
 		if (target_todo(&p.t, &d)) {
@@ -330,6 +334,7 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 			tpump_watch(&p);
 	}
 	urgency_set(URGENCY_NORMAL);
+	near_leave(&p.near);
 	tpump_linger(&p, p.t.state == TARGET_DONE ? TARGET_LINGER_NS : 100 * NSEC_PER_MSEC);
 	out->populated_bytes = populate_free(p.ahead, &out->allocate_cpu_ns);
 	a->xport->stats(x, &st);

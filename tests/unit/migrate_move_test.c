@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "hv/base/clock.h"
 #include "hv/migrate/move.h"
 #include "tests/lib/fake_vm.h"
 #include "tests/lib/fake_xport.h"
@@ -51,6 +52,28 @@ static int fault_accept(
 	return r;
 }
 
+/* A link that carries so much and no more, whatever is asked of it; set before threads start. */
+static struct {
+	uint64_t rate;    /* bytes/s, 0: as fast as it goes */
+	uint64_t free_at; /* when what it has taken will have passed */
+} narrow;
+
+#define NARROW_QUEUE_NS (100 * NSEC_PER_MSEC) /* that it takes ahead */
+
+static int narrow_put(struct xport *x, const struct xport_put *p, struct err *e)
+{
+	uint64_t now = clock_mono_ns();
+	int r;
+
+	if (narrow.rate && narrow.free_at > now + NARROW_QUEUE_NS)
+		return -EAGAIN;
+	r = fake_xport_ops.put(x, p, e);
+	if (narrow.rate && r == 0)
+		narrow.free_at = (narrow.free_at > now ? narrow.free_at : now) +
+				 p->length * NSEC_PER_SEC / narrow.rate;
+	return r;
+}
+
 static void lame_probe(const struct xport_addr *addr, struct xport_probe *out)
 {
 	(void)addr;
@@ -82,10 +105,12 @@ static int move_setup(void **state)
 	socklen_t len = sizeof(a);
 
 	memset(&fault, 0, sizeof(fault));
+	memset(&narrow, 0, sizeof(narrow));
 	assert_int_equal(fake_vm_init(&m->src, MEMORY, WORKSET), 0);
 	assert_int_equal(fake_vm_init(&m->dst, MEMORY, WORKSET), 0);
 	m->ops = fake_xport_ops;
 	m->ops.connect = fault_connect;
+	m->ops.put = narrow_put;
 	m->ops.accept = fault_accept;
 	m->lame = fake_xport_ops;
 	m->lame.name = "lame";
@@ -226,12 +251,32 @@ static void a_limited_move_takes_its_time(void **state)
 	assert_true((double)(m->sres.sent_bytes - m->sres.residual_bytes) <= most);
 }
 
+/*
+ * At 2 MiB/s the whole working set, which a round leaves dirty, would take a second. The frozen
+ * guest is not held to that rate, and the prediction must know: else the guest would be slowed
+ * down.
+ */
+static void a_limited_rate_is_not_predicted_for_the_frozen_guest(void **state)
+{
+	struct move *m = *state;
+
+	m->bandwidth = 2ull << 20;
+	m->src.greedy = true;
+	m->limit_ns = 400000000;
+	move_run(m);
+	assert_string_equal(m->serr.msg, "");
+	assert_int_equal(m->srv, 0);
+	assert_true(m->sres.residual_bytes > m->bandwidth / 2);
+	assert_int_equal(m->sres.share_least, SOURCE_SHARE_FULL);
+	assert_true(m->sres.predicted_blackout_ns < m->limit_ns);
+}
+
 /* A round of the working set takes half a second and leaves all of it dirty again: the limit is
  * less. */
 static void move_too_fast(struct move *m)
 {
 	m->src.greedy = true;
-	m->bandwidth = 4ull << 20;
+	narrow.rate = 4ull << 20;
 	m->limit_ns = 400000000;
 	move_run(m);
 	if (m->src.share_least == SOURCE_SHARE_FULL)
@@ -447,6 +492,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		MOVE_TEST(a_writing_guest_arrives_page_for_page),
 		MOVE_TEST(a_limited_move_takes_its_time),
+		MOVE_TEST(a_limited_rate_is_not_predicted_for_the_frozen_guest),
 		MOVE_TEST(a_guest_that_writes_too_fast_is_slowed_down),
 		MOVE_TEST(a_guest_slowed_down_in_vain_gets_all_of_its_time_back),
 		MOVE_TEST(a_move_says_how_it_travelled),
