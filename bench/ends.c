@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,8 @@ static _Noreturn void ends_exec(
 	setrlimit(RLIMIT_MEMLOCK, &locked);
 	if (c->keep_fd >= 0)
 		fcntl(c->keep_fd, F_SETFD, 0);
+	if (x->pin && x->pin->text && sched_setaffinity(0, sizeof(x->pin->set), &x->pin->set) < 0)
+		_exit(127);
 	if (in >= 0 && out >= 0 && log >= 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 &&
 		dup2(log, 2) == 2 && setenv("WATARI_RUNTIME_DIR", c->dir, 1) == 0)
 		execvp(c->program, (char *const *)args);

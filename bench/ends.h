@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "bench/pin.h"
 #include "hv/base/err.h"
 
 #define ENDS_PATH_MAX 256
@@ -34,6 +35,8 @@ struct bench_ends {
 	struct bench_end end[2];
 	int signals; /* signalfd */
 	sigset_t old_mask;
+	/* Processors its processes, and the observer, are confined to; NULL: wherever they may. */
+	const struct pin *pin, *pin_observer;
 };
 
 /* Makes the directories and takes over the signals. 0 or negative errno; then call ends_fini(). */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "bench/figure.h"
+#include "bench/outfile.h"
 #include "bench/report_plots.h"
 #include "hv/base/size.h"
 
@@ -74,6 +75,7 @@ static void page_machine(const struct campaign *k, FILE *out)
 			k->plan->peer_cpu);
 		page_row("peer", text, out);
 	}
+	page_row("pinned", report_pinned(k->plan, text, sizeof(text)), out);
 	page_row("when", m->when, out);
 	snprintf(text, sizeof(text), "load %.2f, others kept %.1f processors busy", m->load1,
 		m->others);
@@ -289,9 +291,6 @@ int report_html(const struct campaign *k, const char *path, struct err *e)
 	if (!out)
 		return err_errno(e, "cannot write %s", path);
 	rc = page_write(k, out, e);
-	if (fclose(out) != 0 && rc == 0)
-		rc = err_errno(e, "cannot write %s", path);
-	if (rc < 0)
-		remove(path);
+	rc = outfile_close(out, path, rc, e);
 	return rc < 0 ? err_wrap(e, "the page %s", path) : 0;
 }

@@ -21,6 +21,7 @@
 #include "bench/lane.h"
 #include "bench/line.h"
 #include "bench/machine.h"
+#include "bench/outfile.h"
 #include "hv/base/size.h"
 
 #define TRANSPORT_WORDS 16
@@ -291,6 +292,8 @@ static int transport_run(const struct transport_args *a, struct err *e)
 	unsigned bad = 0;
 	int rc = transport_lists(a, &l, e);
 
+	if (rc == 0 && a->json)
+		rc = outfile_check("json", a->json, e);
 	if (rc == 0) {
 		machine_look(&m);
 		fprintf(out, "%s, %u processors; others keep %.1f busy\n\n", m.cpu, m.cpus,
@@ -305,9 +308,8 @@ static int transport_run(const struct transport_args *a, struct err *e)
 			transport_iperf((unsigned)l.streams[s], out, rows);
 		j = json_pack("{s:s,s:i,s:s,s:f,s:O}", "schema", "watari-bench-transport",
 			"version", 1, "cpu", m.cpu, "busy_by_others", m.others, "rows", rows);
-		if (a->json && (out == stderr ? json_dumpf(j, stdout, JSON_INDENT(1))
-					      : json_dump_file(j, a->json, JSON_INDENT(1))) < 0)
-			rc = err_set(e, -EIO, "cannot write %s", a->json);
+		if (a->json)
+			rc = outfile_json(j, a->json, e);
 	}
 	json_decref(j);
 	json_decref(rows);
