@@ -37,7 +37,7 @@ int plot_open(struct plot *p, unsigned width, unsigned height, struct err *e)
 	p->script = fopen(plot_path(p, "script", path), "we");
 	if (!p->script)
 		return err_errno(e, "cannot write %s", path);
-	fprintf(p->script, "set terminal svg size %u,%u dynamic enhanced font 'sans-serif,13'\n",
+	fprintf(p->script, "set terminal svg size %u,%u dynamic noenhanced font 'sans-serif,13'\n",
 		width, height);
 	fprintf(p->script, "set output '%s'\n", plot_path(p, "svg", path));
 	fprintf(p->script, "set encoding utf8\nset border 3\nset tics nomirror\n"
