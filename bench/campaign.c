@@ -305,6 +305,8 @@ int campaign_run(struct bench_plan *plan, struct progress *p, struct campaign *o
 			"others keep %.1f of %u processors busy (load %.1f): expect longer pauses",
 			out->machine.others, out->machine.cpus, out->machine.load1);
 	rc = ends_init(&x, e);
+	x.pin = &plan->pin;
+	x.pin_observer = &plan->pin_observer;
 	if (rc == 0)
 		rc = campaign_stages(&s, plan, e);
 	progress_end(p);

@@ -14,14 +14,16 @@
 #include "hv/base/err.h"
 #include "hv/migrate/xport.h"
 
-#define LANE_REGION (256ull << 20) /* bytes of memory at either end, allocated before */
-#define LANE_PINGS  1000
+/* Bytes of memory at either end, allocated before: as much as is put, but within these. */
+#define LANE_REGION_MAX (256ull << 20)
+#define LANE_REGION_MIN (64ull << 20)
+#define LANE_PINGS      1000
 
 struct lane_ask {
 	const char *transport;
 	unsigned streams;
 	uint32_t put;   /* bytes of each */
-	uint64_t bytes; /* to put in all, a multiple of @put */
+	uint64_t bytes; /* to put in all, a multiple of @put, LANE_REGION_MIN at least */
 };
 
 struct lane_result {

@@ -134,6 +134,15 @@ static int plan_number(
 	return rc;
 }
 
+static int plan_pin(struct bench_plan *p, const char *name, const char *value, struct err *e)
+{
+	cpu_set_t have;
+
+	pin_have(&have);
+	return strcmp(name, "pin") == 0 ? pin_parse(name, value, &have, &p->pin, e)
+					: pin_parse_one(name, value, &have, &p->pin_observer, e);
+}
+
 int bench_plan_set(struct bench_plan *p, const char *name, const char *value, struct err *e)
 {
 	for (size_t i = 0; i < sizeof(plan_list_options) / sizeof(plan_list_options[0]); i++)
@@ -159,6 +168,8 @@ int bench_plan_set(struct bench_plan *p, const char *name, const char *value, st
 		p->peer_binary = value;
 	else if (strcmp(name, "verify-peer") == 0)
 		p->verify_peer = true;
+	else if (strcmp(name, "pin") == 0 || strcmp(name, "pin-observer") == 0)
+		return plan_pin(p, name, value, e);
 	else if (strcmp(name, "test-still") == 0)
 		p->still = true;
 	else if (strcmp(name, "json") == 0)

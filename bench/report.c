@@ -221,10 +221,26 @@ static void report_verified(const struct campaign *k, FILE *out)
 		looked < moved ? " (the peer's: the first and the last of each case)" : "");
 }
 
+const char *report_pinned(const struct bench_plan *p, char *buf, size_t n)
+{
+	const char *guests = p->pin.text, *observer = p->pin_observer.text;
+
+	snprintf(buf, n, "%s%.60s%s%s%.20s", guests ? "guests and VMMs on " : "",
+		guests ? guests : "", guests && observer ? ", " : "",
+		observer ? "observer on " : "", observer ? observer : "");
+	if (!guests && !observer)
+		snprintf(buf, n, "nothing");
+	return buf;
+}
+
 void report_table(const struct campaign *k, FILE *out)
 {
+	char pinned[128];
 	unsigned agree, of;
 
+	if (k->plan->pin.text || k->plan->pin_observer.text)
+		fprintf(out, "Pinned to processors: %s\n\n",
+			report_pinned(k->plan, pinned, sizeof(pinned)));
 	if (k->no_peer[0])
 		fprintf(out, "No peer: %s\n\n", k->no_peer);
 	for (unsigned i = 0; i < k->plan->ncases && k->nseries; i++)

@@ -6,11 +6,10 @@
  */
 #include "bench/report.h"
 
-#include <errno.h>
 #include <math.h>
-#include <string.h>
 
 #include "bench/figure.h"
+#include "bench/outfile.h"
 #include "hv/base/clock.h"
 #include "hv/ctl/proto.h"
 
@@ -212,6 +211,9 @@ json_t *report_json(const struct campaign *k)
 	}
 	if (k->plan->command)
 		json_object_set_new(j, "command", json_string(k->plan->command));
+	json_object_set_new(j, "pinned",
+		json_pack("{s:s?,s:s?}", "guests", k->plan->pin.text, "observer",
+			k->plan->pin_observer.text));
 	if (k->no_peer[0])
 		json_object_set_new(j, "no_peer", json_string(k->no_peer));
 	else if (k->plan->peer)
@@ -224,16 +226,8 @@ json_t *report_json(const struct campaign *k)
 int report_write(const struct campaign *k, const char *path, struct err *e)
 {
 	json_t *j = report_json(k);
-	bool to_stdout = strcmp(path, "-") == 0;
-	int rc = 0;
+	int rc = outfile_json(j, path, e);
 
-	if (!j)
-		return err_set(e, -ENOMEM, "no memory for the results");
-	errno = 0;
-	if (to_stdout ? json_dumpf(j, stdout, JSON_INDENT(1)) < 0 || puts("") < 0
-		      : json_dump_file(j, path, JSON_INDENT(1)) < 0)
-		rc = err_set(e, -EIO, "cannot write the results to %s%s%s", path, errno ? ": " : "",
-			errno ? strerrordesc_np(errno) : "");
 	json_decref(j);
 	return rc;
 }

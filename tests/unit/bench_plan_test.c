@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/plan.h"
@@ -57,6 +58,7 @@ static void what_is_no_good_is_named(void **state)
 	} bad[] = { { "workset", "8M,banana", "banana" }, { "workset", "8M,", "--workset" },
 		{ "runs", "0", "--runs" }, { "peer", "xen", "xen" },
 		{ "peer-mode", "precopy,warp", "warp" }, { "warm-up", "-1", "--warm-up" },
+		{ "pin", "0,99999", "99999" }, { "pin-observer", "x", "--pin-observer" },
 		{ "rate",
 			"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,"
 			"28,29,30,31,32,33",
@@ -107,6 +109,34 @@ static void a_guest_this_machine_cannot_hold_is_refused(void **state)
 	bench_plan_fini(&p);
 }
 
+static void more_vcpus_than_pinned_processors_are_refused(void **state)
+{
+	struct bench_plan p;
+	struct err e = { 0 };
+	cpu_set_t have;
+
+	(void)state;
+	pin_have(&have);
+	if (CPU_COUNT(&have) < 2) {
+		print_message("this machine has one processor: --vcpus 2 is refused for that\n");
+		skip();
+	}
+	assert_int_equal(bench_plan_init(&p, &e), 0);
+	assert_int_equal(bench_plan_set(&p, "fill", "64M", &e), 0);
+	assert_int_equal(bench_plan_set(&p, "vcpus", "2", &e), 0);
+	for (size_t i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &have)) {
+			char one[32];
+
+			snprintf(one, sizeof(one), "%zu", i);
+			assert_int_equal(bench_plan_set(&p, "pin", one, &e), 0);
+			assert_int_equal(bench_plan_check(&p, &e), -EINVAL);
+			assert_non_null(strstr(e.msg, "--pin"));
+			break;
+		}
+	bench_plan_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +145,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_good_is_named),
 		cmocka_unit_test(too_many_cases_are_refused),
 		cmocka_unit_test(a_guest_this_machine_cannot_hold_is_refused),
+		cmocka_unit_test(more_vcpus_than_pinned_processors_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,32 @@ static void json_carries_every_promised_key(void **state)
 	assert_true(json_real_value(json_object_get(guest, "median")) == 6000);
 	assert_int_equal(json_integer_value(json_object_get(guest, "n")), 2);
 	assert_true(json_is_null(json_object_get(guest, "p99")));
+	assert_true(json_is_null(json_object_get(json_object_get(j, "pinned"), "guests")));
+	json_decref(j);
+	bench_plan_fini(&w.plan);
+}
+
+static void what_was_pinned_stands_at_the_head(void **state)
+{
+	struct world w;
+	char *text;
+	json_t *j, *pinned;
+
+	(void)state;
+	world_init(&w, 5000, 50000);
+	text = table(&w);
+	assert_null(strstr(text, "Pinned"));
+	free(text);
+	w.plan.pin.text = "2-3";
+	w.plan.pin_observer.text = "1";
+	text = table(&w);
+	assert_ptr_equal(
+		strstr(text, "Pinned to processors: guests and VMMs on 2-3, observer on 1"), text);
+	free(text);
+	j = report_json(&w.k);
+	pinned = json_object_get(j, "pinned");
+	assert_string_equal(json_string_value(json_object_get(pinned, "guests")), "2-3");
+	assert_string_equal(json_string_value(json_object_get(pinned, "observer")), "1");
 	json_decref(j);
 	bench_plan_fini(&w.plan);
 }
@@ -378,6 +404,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_carries_every_promised_key),
+		cmocka_unit_test(what_was_pinned_stands_at_the_head),
 		cmocka_unit_test(the_ratio_is_the_peers_median_by_ours),
 		cmocka_unit_test(a_run_that_did_not_verify_fails_the_whole),
 		cmocka_unit_test(a_move_that_did_not_come_about_is_told_and_counts_in_no_figure),
