@@ -211,15 +211,16 @@ static int campaign_case(struct stage *s, unsigned number, struct err *e)
 {
 	const struct bench_plan *plan = s->k->plan;
 	const struct bench_config *c = &plan->cases[number];
+	unsigned cpus = plan->pin.text ? (unsigned)CPU_COUNT(&plan->pin.set) : s->k->machine.cpus;
 	char title[256];
 	int rc = 0;
 
 	progress_line(s->p, "case %u/%u: %s", number + 1, plan->ncases,
 		bench_config_title(c, title, sizeof(title)));
-	if (c->vcpus > s->k->machine.cpus)
+	if (c->vcpus > cpus)
 		progress_line(s->p,
 			"  %u vCPUs share %u processors: most pauses will be waits for one",
-			c->vcpus, s->k->machine.cpus);
+			c->vcpus, cpus);
 	warm_release(&s->warm); /* it counts as taken, and the target's share is counted already */
 	s->keep = bench_plan_fit(c, s->n) >= s->n;
 	if (!s->keep)

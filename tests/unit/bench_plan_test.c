@@ -109,34 +109,6 @@ static void a_guest_this_machine_cannot_hold_is_refused(void **state)
 	bench_plan_fini(&p);
 }
 
-static void more_vcpus_than_pinned_processors_are_refused(void **state)
-{
-	struct bench_plan p;
-	struct err e = { 0 };
-	cpu_set_t have;
-
-	(void)state;
-	pin_have(&have);
-	if (CPU_COUNT(&have) < 2) {
-		print_message("this machine has one processor: --vcpus 2 is refused for that\n");
-		skip();
-	}
-	assert_int_equal(bench_plan_init(&p, &e), 0);
-	assert_int_equal(bench_plan_set(&p, "fill", "64M", &e), 0);
-	assert_int_equal(bench_plan_set(&p, "vcpus", "2", &e), 0);
-	for (size_t i = 0; i < CPU_SETSIZE; i++)
-		if (CPU_ISSET(i, &have)) {
-			char one[32];
-
-			snprintf(one, sizeof(one), "%zu", i);
-			assert_int_equal(bench_plan_set(&p, "pin", one, &e), 0);
-			assert_int_equal(bench_plan_check(&p, &e), -EINVAL);
-			assert_non_null(strstr(e.msg, "--pin"));
-			break;
-		}
-	bench_plan_fini(&p);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,7 +117,6 @@ int main(void)
 		cmocka_unit_test(what_is_no_good_is_named),
 		cmocka_unit_test(too_many_cases_are_refused),
 		cmocka_unit_test(a_guest_this_machine_cannot_hold_is_refused),
-		cmocka_unit_test(more_vcpus_than_pinned_processors_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
