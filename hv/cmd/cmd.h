@@ -27,6 +27,7 @@ int cmd_receive(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_console(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);

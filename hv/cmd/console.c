@@ -65,24 +65,33 @@ static int console_raw(struct err *e)
 
 static void console_help(void)
 {
-	fputs("\nCtrl-A x   end the guest\n"
-	      "Ctrl-A p   pause the guest, or let it go on\n"
-	      "Ctrl-A a   send Ctrl-A to the guest (so does Ctrl-A Ctrl-A)\n"
-	      "Ctrl-A h   this help\n",
-		stderr);
+	fprintf(stderr, "\n%s%s%s%s", console.ops.quit ? "Ctrl-A x   end the guest\n" : "",
+		console.ops.pause ? "Ctrl-A p   pause the guest, or let it go on\n" : "",
+		console.ops.detach ? "Ctrl-A d   detach; the guest goes on\n" : "",
+		"Ctrl-A a   send Ctrl-A to the guest (so does Ctrl-A Ctrl-A)\n"
+		"Ctrl-A h   this help\n");
 }
 
 static void console_command(unsigned char key)
 {
 	static const unsigned char escape = CONSOLE_ESCAPE;
+	const struct {
+		unsigned char key;
+		void (*run)(void *arg);
+	} command[] = { { 'x', console.ops.quit }, { 'p', console.ops.pause },
+		{ 'd', console.ops.detach } };
 
-	switch (key) {
-	case 'x': console.ops.quit(console.ops.arg); break;
-	case 'p': console.ops.pause(console.ops.arg); break;
-	case 'a':
-	case CONSOLE_ESCAPE: console.ops.input(console.ops.arg, &escape, 1); break;
-	default: console_help(); break;
+	if (key == 'a' || key == CONSOLE_ESCAPE) {
+		console.ops.input(console.ops.arg, &escape, 1);
+		return;
 	}
+	for (size_t i = 0; i < sizeof(command) / sizeof(command[0]); i++) {
+		if (command[i].key == key && command[i].run) {
+			command[i].run(console.ops.arg);
+			return;
+		}
+	}
+	console_help();
 }
 
 /* Sorts keys: runs of plain ones go to the guest in one piece. */

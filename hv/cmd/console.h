@@ -3,7 +3,7 @@
  * The guest's console on this process's stdin: bytes go to the serial port, and on a terminal
  * (raw, restored whatever ends the process but SIGKILL) Ctrl-A is the escape key.
  * All calls belong to the main thread. One console per process.
- * Next in the flow: guest_main.c.
+ * Next in the flow: guest_main.c (of run), attach.c (of console).
  */
 #ifndef WATARI_CMD_CONSOLE_H
 #define WATARI_CMD_CONSOLE_H
@@ -12,10 +12,12 @@
 
 #include "hv/base/loop.h"
 
+/* A key whose operation is NULL is not there. */
 struct console_ops {
 	void (*input)(void *arg, const void *data, size_t n); /* for the guest */
 	void (*quit)(void *arg);                              /* Ctrl-A x */
 	void (*pause)(void *arg);                             /* Ctrl-A p */
+	void (*detach)(void *arg);                            /* Ctrl-A d */
 	void *arg;
 };
 

@@ -106,7 +106,7 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 	if (a->serial)
 		rc = cmd_copy(c->serial, sizeof(c->serial), a->serial, "--serial", e);
 	else if (strcmp(c->serial, "stdio") == 0)
-		strcpy(c->serial, "none"); /* the terminal stayed behind */
+		strcpy(c->serial, "socket"); /* the terminal stayed behind */
 	if (rc == 0)
 		rc = cmd_tracking_parse(a->tracking, &c->tracking, e);
 	c->overcommit = a->overcommit;

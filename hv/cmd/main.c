@@ -20,6 +20,7 @@ static const struct cmd commands[] = {
 	{ "list", "list the guests of this host", cmd_list },
 	{ "show", "print a guest's definition", cmd_show },
 	{ "status", "tell how a guest is", cmd_status },
+	{ "console", "show a guest's console and type at it", cmd_console },
 	{ "pause", "stop a guest's virtual CPUs", cmd_pause },
 	{ "resume", "let a paused guest go on", cmd_resume },
 	{ "kill", "end a guest at once", cmd_kill },

@@ -64,9 +64,9 @@ static const struct argp_option receive_options[] = {
 		.doc = "Allow an address others can reach, although peers are not authenticated" },
 	{ .name = "serial",
 		.key = RECEIVE_SERIAL,
-		.arg = "stdio|file:PATH|none",
+		.arg = "socket|file:PATH|stdio|none",
 		.doc = "Where the serial port of arriving guests leads (default: as before the move, "
-		       "but none instead of stdio)" },
+		       "but socket instead of stdio)" },
 	{ .name = "once",
 		.key = RECEIVE_ONCE,
 		.doc = "End after one connection, with 0 if its guest arrived" },

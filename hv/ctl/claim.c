@@ -17,9 +17,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define CLAIM_SOCKET   ".sock"
+#define CLAIM_CONSOLE  ".console"
+#define CLAIM_FILE_MAX (CTL_NAME_MAX + 16)
+
 static const char *claim_file(char *buf, const char *name, const char *suffix)
 {
-	snprintf(buf, CTL_NAME_MAX + 8, "%s%s", name, suffix);
+	snprintf(buf, CLAIM_FILE_MAX, "%s%s", name, suffix);
 	return buf;
 }
 
@@ -27,18 +31,18 @@ static const char *claim_file(char *buf, const char *name, const char *suffix)
  * The socket's address by way of the directory's descriptor: a runtime directory may have a path
  * longer than the 107 bytes of sun_path.
  */
-static struct sockaddr_un claim_sockaddr(int dir_fd, const char *name)
+static struct sockaddr_un claim_sockaddr(int dir_fd, const char *name, const char *suffix)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/%.*s.sock", dir_fd,
-		CTL_NAME_MAX - 1, name);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/%.*s%s", dir_fd,
+		CTL_NAME_MAX - 1, name, suffix);
 	return sa;
 }
 
-int ctl_claim_connect(int dir_fd, const char *name)
+static int claim_connect(int dir_fd, const char *name, const char *suffix)
 {
-	struct sockaddr_un sa = claim_sockaddr(dir_fd, name);
+	struct sockaddr_un sa = claim_sockaddr(dir_fd, name, suffix);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int rc;
 
@@ -50,6 +54,16 @@ int ctl_claim_connect(int dir_fd, const char *name)
 	rc = -errno;
 	close(fd);
 	return rc;
+}
+
+int ctl_claim_connect(int dir_fd, const char *name)
+{
+	return claim_connect(dir_fd, name, CLAIM_SOCKET);
+}
+
+int ctl_claim_connect_console(int dir_fd, const char *name)
+{
+	return claim_connect(dir_fd, name, CLAIM_CONSOLE);
 }
 
 static int claim_dir(const char *dir, struct err *e)
@@ -76,7 +90,7 @@ static int claim_in_use(const char *name, const char *dir, struct err *e)
 /* One attempt at the lock: 1 taken, 0 the file was removed under us, negative: error. */
 static int claim_lock(struct ctl_claim *c, const char *dir, struct err *e)
 {
-	char file[CTL_NAME_MAX + 8];
+	char file[CLAIM_FILE_MAX];
 	struct stat ours, path;
 
 	claim_file(file, c->name, ".lock");
@@ -98,7 +112,7 @@ static int claim_lock(struct ctl_claim *c, const char *dir, struct err *e)
 
 int ctl_claim_take(struct ctl_claim *c, const char *dir, const char *name, struct err *e)
 {
-	char file[CTL_NAME_MAX + 8];
+	char file[CLAIM_FILE_MAX];
 	int rc, fd;
 
 	*c = CTL_CLAIM_NONE;
@@ -124,7 +138,8 @@ int ctl_claim_take(struct ctl_claim *c, const char *dir, const char *name, struc
 		rc = claim_in_use(name, dir, e);
 		goto fail;
 	}
-	if (unlinkat(c->dir_fd, claim_file(file, name, ".sock"), 0) < 0 && errno != ENOENT) {
+	unlinkat(c->dir_fd, claim_file(file, name, CLAIM_CONSOLE), 0);
+	if (unlinkat(c->dir_fd, claim_file(file, name, CLAIM_SOCKET), 0) < 0 && errno != ENOENT) {
 		rc = err_errno(e, "cannot remove the stale socket %s/%s", dir, file);
 		goto fail;
 	}
@@ -137,30 +152,41 @@ fail:
 	return rc;
 }
 
-int ctl_claim_listen(const struct ctl_claim *c, struct err *e)
+static int claim_listen(const struct ctl_claim *c, const char *suffix, struct err *e)
 {
-	struct sockaddr_un sa = claim_sockaddr(c->dir_fd, c->name);
+	struct sockaddr_un sa = claim_sockaddr(c->dir_fd, c->name, suffix);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
-		return err_errno(e, "cannot make the control socket");
+		return err_errno(e, "cannot make a socket");
 	/* before bind(), so that the file never exists with a wider mode */
 	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
 		listen(fd, 16) < 0) {
-		err_errno(e, "cannot make the control socket of '%s'", c->name);
+		err_errno(e, "cannot make the socket %s%s", c->name, suffix);
 		close(fd);
 		return e ? e->code : -EIO;
 	}
 	return fd;
 }
 
+int ctl_claim_listen(const struct ctl_claim *c, struct err *e)
+{
+	return claim_listen(c, CLAIM_SOCKET, e);
+}
+
+int ctl_claim_listen_console(const struct ctl_claim *c, struct err *e)
+{
+	return claim_listen(c, CLAIM_CONSOLE, e);
+}
+
 void ctl_claim_drop(struct ctl_claim *c)
 {
-	char file[CTL_NAME_MAX + 8];
+	char file[CLAIM_FILE_MAX];
 
 	if (c->dir_fd < 0)
 		return;
-	unlinkat(c->dir_fd, claim_file(file, c->name, ".sock"), 0);
+	unlinkat(c->dir_fd, claim_file(file, c->name, CLAIM_SOCKET), 0);
+	unlinkat(c->dir_fd, claim_file(file, c->name, CLAIM_CONSOLE), 0);
 	unlinkat(c->dir_fd, claim_file(file, c->name, ".lock"), 0);
 	close(c->lock_fd); /* last: until here the name is ours */
 	close(c->dir_fd);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/ctl/console.h"
 #include "hv/ctl/definition.h"
 #include "hv/ctl/migrate.h"
 #include "hv/ctl/proto.h"
@@ -34,6 +35,7 @@ struct ctl_guest {
 	struct vm *vm;
 	struct ctl_claim *claim;
 	struct ctl_server *server;
+	struct ctl_console *console; /* NULL: it has none */
 	struct ctl_guest_hooks hooks;
 	uint64_t since_ns; /* when it began to live here */
 	struct ctl_move *move;
@@ -471,6 +473,24 @@ static const struct ctl_server_ops guest_server_ops = {
 	.leave = guest_leave,
 };
 
+static void guest_typed(void *arg, const void *data, size_t n)
+{
+	struct ctl_guest *g = arg;
+
+	vm_serial_input(g->vm, data, n);
+}
+
+static int guest_console(struct ctl_guest *g, struct err *e)
+{
+	struct scrollback *s = vm_scrollback(g->vm);
+	int fd;
+
+	if (!s)
+		return 0;
+	fd = ctl_claim_listen_console(g->claim, e);
+	return fd < 0 ? fd : ctl_console_new(&g->console, g->loop, fd, s, guest_typed, g, e);
+}
+
 int ctl_guest_new(struct ctl_guest **out, struct loop *l, struct vm *vm, struct ctl_claim *claim,
 	const struct ctl_guest_hooks *hooks, struct err *e)
 {
@@ -487,10 +507,13 @@ int ctl_guest_new(struct ctl_guest **out, struct loop *l, struct vm *vm, struct 
 	g->since_ns = clock_mono_ns();
 	rc = loop_add(l, vm_event_fd(vm), EPOLLIN, guest_vm_event, g, e);
 	if (rc == 0)
+		rc = guest_console(g, e);
+	if (rc == 0)
 		rc = ctl_claim_listen(claim, e);
 	if (rc >= 0)
 		rc = ctl_server_new(&g->server, l, rc, &guest_server_ops, g, e);
 	if (rc < 0) {
+		ctl_console_free(g->console);
 		loop_del(l, vm_event_fd(vm));
 		free(g);
 		return rc;
@@ -506,6 +529,7 @@ void ctl_guest_free(struct ctl_guest *g)
 	g->over = true;
 	g->asker = NULL;
 	ctl_server_free(g->server);
+	ctl_console_free(g->console);
 	loop_del(g->loop, vm_event_fd(g->vm));
 	free(g);
 }

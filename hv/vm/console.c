@@ -216,7 +216,7 @@ int console_new(struct console **out, const char *spec, struct err *e)
 		return err_set(e, -ENOMEM, "no memory for the serial line's output");
 	pthread_mutex_init(&c->lock, NULL);
 	c->fd = c->wake_fd = -1;
-	if (strcmp(spec, "none") != 0) {
+	if (strcmp(spec, "none") != 0 && strcmp(spec, "socket") != 0) {
 		rc = console_open(spec, e);
 		c->fd = rc;
 		if (rc >= 0)

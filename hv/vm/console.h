@@ -17,8 +17,8 @@
 struct console;
 
 /*
- * Opens what @spec says: "stdio", "none" or "file:PATH" (appended to; made with mode 0600 if it is
- * not there). Errors name the path. 0 or negative errno.
+ * Opens what @spec says: "stdio", "socket" or "none" (nothing), "file:PATH" (appended to; made with
+ * mode 0600 if it is not there). Errors name the path. 0 or negative errno.
  */
 int console_new(struct console **out, const char *spec, struct err *e);
 /* Writes what is queued, for at most half a second if nobody takes it, and closes. NULL is fine. */

@@ -32,6 +32,8 @@ static void device_serial_tx(void *arg, const uint8_t *p, size_t n)
 {
 	struct vm *vm = arg;
 
+	if (vm->scroll)
+		scrollback_write(vm->scroll, p, n);
 	console_write(vm->console, p, n);
 }
 

@@ -20,6 +20,7 @@
 #include "hv/kvm/vcpu.h"
 #include "hv/vm/console.h"
 #include "hv/vm/devices.h"
+#include "hv/vm/scrollback.h"
 #include "hv/vm/vm.h"
 
 struct vm_cpu {
@@ -53,6 +54,7 @@ struct vm {
 	struct vm_device dev[VM_DEVICES_MAX]; /* in the order of devices.c's list */
 	struct vm_irq com1_irq, sci_irq;
 	struct console *console;
+	struct scrollback *scroll; /* NULL: serial is "none" */
 	struct dirty_track track;
 	uint8_t *power_on; /* KVM's state before anything ran */
 	size_t power_on_len;
@@ -107,6 +109,10 @@ void vm_kick_paused_locked(struct vm *vm);
  * on; 1000: all of it. One thread at a time. May wait a period (2 ms) when it ends throttling.
  */
 void vm_throttle(struct vm *vm, unsigned share);
+
+/* console_state.c: the section of the console. Loading checks all of it before it takes any. */
+void vm_console_save(struct vm *vm, struct wbuf *w);
+int vm_console_load(struct vm *vm, struct section *s, struct err *e);
 
 /* state.c */
 int vm_power_on_start(struct vm *vm, struct err *e);

@@ -16,13 +16,16 @@
 #include "hv/base/section.h"
 #include "hv/vm/internal.h"
 
-#define STATE_VM_SECTION "vm"
-#define STATE_VM_VERSION 1u
-#define STATE_DEVICES    1024u /* bytes: what a device takes, in the middle */
+#define STATE_VM_SECTION  "vm"
+#define STATE_VM_VERSION  1u
+#define STATE_CONSOLE     "console"
+#define STATE_DEVICES     1024u /* bytes: what a device takes, in the middle */
+#define STATE_CONSOLE_MAX (SCROLLBACK_TRAVEL + 8192u)
 
 /* What a list of sections was found to hold. */
 struct vm_state {
-	bool have_vm, paused;
+	bool have_vm, paused, have_console;
+	struct section console;
 	bool have[VM_DEVICES_MAX];
 	struct section dev[VM_DEVICES_MAX];
 };
@@ -43,7 +46,8 @@ int vm_state_save(struct vm *vm, struct wbuf *w, struct err *e)
 	/* What it asked for is this host's to answer; the event does not travel. */
 	if (stopped)
 		return err_set(e, -ECANCELED, "the guest has powered off, rebooted or crashed");
-	if (wbuf_reserve(w, w->len + kvm_state_size(&vm->kvm) + STATE_DEVICES * vm->ndev))
+	if (wbuf_reserve(w, w->len + kvm_state_size(&vm->kvm) + STATE_CONSOLE_MAX +
+				    STATE_DEVICES * vm->ndev))
 		return err_set(e, -ENOMEM, "no memory for the guest's state");
 	/* KVM's machine first, for the clock's sake; devices, whose timers stand still from here,
 	 * right after it; the vCPUs, which take longest, at the end. */
@@ -51,6 +55,7 @@ int vm_state_save(struct vm *vm, struct wbuf *w, struct err *e)
 	if (r)
 		return r;
 	vm_devices_save(vm, w);
+	vm_console_save(vm, w);
 	at = section_begin(w, STATE_VM_SECTION, 0, STATE_VM_VERSION);
 	wbuf_u8(w, paused);
 	section_end(w, at);
@@ -88,6 +93,16 @@ static int state_take_vm(struct vm_state *st, struct section *s, struct err *e)
 	return 0;
 }
 
+/* A source that had no such section yet sends none: the console begins empty then. */
+static int state_take_console(struct vm_state *st, const struct section *s, struct err *e)
+{
+	if (st->have_console)
+		return state_twice(s, e);
+	st->have_console = true;
+	st->console = *s;
+	return 0;
+}
+
 static int state_take(struct vm *vm, struct vm_state *st, struct section *s, struct err *e)
 {
 	bool known = vm_device_known(s->name);
@@ -97,7 +112,7 @@ static int state_take(struct vm *vm, struct vm_state *st, struct section *s, str
 		r = kvm_state_take(&vm->kvm, s, e);
 		if (r)
 			return r < 0 ? r : 0;
-		if (strcmp(s->name, STATE_VM_SECTION) != 0)
+		if (strcmp(s->name, STATE_VM_SECTION) != 0 && strcmp(s->name, STATE_CONSOLE) != 0)
 			return err_set(e, -EPROTO,
 				"state section '%s' (instance %u, version %u) is unknown to this "
 				"watari",
@@ -106,6 +121,8 @@ static int state_take(struct vm *vm, struct vm_state *st, struct section *s, str
 	if (known ? i < 0 : s->instance != 0)
 		return err_set(
 			e, -EPROTO, "state section '%s' has no instance %u", s->name, s->instance);
+	if (!known && strcmp(s->name, STATE_CONSOLE) == 0)
+		return state_take_console(st, s, e);
 	if (!known)
 		return state_take_vm(st, s, e);
 	if (st->have[i])
@@ -166,6 +183,8 @@ int vm_state_load(struct vm *vm, struct rbuf *r, uint64_t elapsed_ns, struct err
 	int rc;
 
 	if ((rc = state_check_rest(vm, e)) || (rc = state_read(vm, &st, r, e)))
+		return rc;
+	if (st.have_console && (rc = vm_console_load(vm, &st.console, e)))
 		return rc;
 	/* Until the thaw: what a device does before, the source might undo by thawing there. */
 	vm_devices_quiesce(vm);

@@ -57,12 +57,17 @@ static void stage_events_stop(struct vm *vm)
 
 static int stage_console(struct vm *vm, struct err *e)
 {
-	return console_new(&vm->console, vm->cfg.serial, e);
+	int r = 0;
+
+	if (strcmp(vm->cfg.serial, "none") != 0)
+		r = scrollback_new(&vm->scroll, e);
+	return r ? r : console_new(&vm->console, vm->cfg.serial, e);
 }
 
 static void stage_console_stop(struct vm *vm)
 {
 	console_free(vm->console);
+	scrollback_free(vm->scroll);
 }
 
 static int stage_memory(struct vm *vm, struct err *e)
@@ -175,4 +180,9 @@ const struct vm_config *vm_config(const struct vm *vm)
 struct gmem *vm_mem(struct vm *vm)
 {
 	return &vm->mem;
+}
+
+struct scrollback *vm_scrollback(struct vm *vm)
+{
+	return vm->scroll;
 }

@@ -68,6 +68,9 @@ int vm_reset(struct vm *vm, struct err *e);
 /* Bytes typed at the console; what does not fit the UART's FIFO waits. Main thread. */
 void vm_serial_input(struct vm *vm, const void *data, size_t len);
 
+/* What the guest last wrote to it; NULL: nothing is kept, for serial is "none". The machine's. */
+struct scrollback *vm_scrollback(struct vm *vm);
+
 struct vm_info {
 	unsigned hold;        /* enum vm_hold bits; 0: running */
 	const char *tracking; /* "ring" or "log": what this machine's tracker is */

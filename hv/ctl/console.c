@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the viewers of a guest's console (see console.h). Must never block.
+ * Invariant: what a viewer has not been sent is in the scrollback, or lost and told.
+ * Next in the flow: guest.c.
+ */
+#include "hv/ctl/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hv/ctl/claim.h"
+
+#define CONSOLE_CHUNK 4096u
+#define CONSOLE_TURN  16 /* chunks to one viewer before others have their turn */
+
+struct viewer {
+	struct ctl_console *console;
+	int fd; /* -1: free */
+	uint64_t pos;
+};
+
+struct ctl_console {
+	struct loop *loop;
+	int fd;
+	struct scrollback *scroll;
+	void (*input)(void *arg, const void *data, size_t n);
+	void *arg;
+	struct viewer viewer[CTL_VIEWERS_MAX];
+	unsigned viewers;
+};
+
+static void viewer_close(struct viewer *v)
+{
+	struct ctl_console *c = v->console;
+
+	loop_del(c->loop, v->fd);
+	close(v->fd);
+	v->fd = -1;
+	if (--c->viewers == 0)
+		scrollback_watch(c->scroll, false);
+}
+
+/* One chunk: 1 there may be more, 0 there is no more or no room, -1 the viewer is gone. */
+static int viewer_send(struct viewer *v, bool *full)
+{
+	char chunk[CONSOLE_CHUNK], notice[64];
+	uint64_t lost;
+	size_t n = scrollback_read(v->console->scroll, &v->pos, chunk, sizeof(chunk), &lost);
+	ssize_t k;
+
+	if (lost) {
+		int len = snprintf(notice, sizeof(notice), "\r\n[%llu bytes of output lost]\r\n",
+			(unsigned long long)lost);
+
+		(void)!send(v->fd, notice, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	if (n == 0)
+		return 0;
+	k = send(v->fd, chunk, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (k < 0 && errno != EAGAIN && errno != EINTR)
+		return -1;
+	if (k > 0)
+		v->pos += (uint64_t)k;
+	*full = k < (ssize_t)n;
+	return !*full;
+}
+
+/* Sends what there is. Watches for room only while there is none: 0, or -1 the viewer is gone. */
+static int viewer_pump(struct viewer *v)
+{
+	bool full = false;
+	int rc = 1;
+
+	for (int i = 0; rc > 0 && i < CONSOLE_TURN; i++)
+		rc = viewer_send(v, &full);
+	if (rc < 0)
+		return rc;
+	loop_mod(v->console->loop, v->fd, EPOLLIN | (full || rc > 0 ? EPOLLOUT : 0));
+	return 0;
+}
+
+static void viewer_event(void *arg, uint32_t events)
+{
+	struct viewer *v = arg;
+	char typed[512];
+	ssize_t k;
+
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		k = recv(v->fd, typed, sizeof(typed), MSG_DONTWAIT);
+		if (k == 0 || (k < 0 && errno != EAGAIN && errno != EINTR)) {
+			viewer_close(v);
+			return;
+		}
+		if (k > 0)
+			v->console->input(v->console->arg, typed, (size_t)k);
+	}
+	if ((events & EPOLLOUT) && viewer_pump(v) < 0)
+		viewer_close(v);
+}
+
+static void console_news(void *arg, uint32_t events)
+{
+	struct ctl_console *c = arg;
+
+	(void)events;
+	scrollback_told(c->scroll);
+	for (int i = 0; i < CTL_VIEWERS_MAX; i++) {
+		if (c->viewer[i].fd >= 0 && viewer_pump(&c->viewer[i]) < 0)
+			viewer_close(&c->viewer[i]);
+	}
+}
+
+static void console_turn_away(int fd)
+{
+	static const char why[] = "[too many are attached to this console]\r\n";
+
+	(void)!send(fd, why, sizeof(why) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+}
+
+static void console_accept(void *arg, uint32_t events)
+{
+	struct ctl_console *c = arg;
+	int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct viewer *v = c->viewer;
+
+	(void)events;
+	if (fd < 0)
+		return;
+	while (v < c->viewer + CTL_VIEWERS_MAX && v->fd >= 0)
+		v++;
+	if (v == c->viewer + CTL_VIEWERS_MAX ||
+		loop_add(c->loop, fd, EPOLLIN, viewer_event, v, NULL) < 0) {
+		console_turn_away(fd);
+		return;
+	}
+	v->fd = fd;
+	if (c->viewers++ == 0)
+		scrollback_watch(c->scroll, true);
+	v->pos = scrollback_start(c->scroll);
+	if (viewer_pump(v) < 0)
+		viewer_close(v);
+}
+
+int ctl_console_new(struct ctl_console **out, struct loop *l, int fd, struct scrollback *s,
+	void (*input)(void *arg, const void *data, size_t n), void *arg, struct err *e)
+{
+	struct ctl_console *c = calloc(1, sizeof(*c));
+	int rc;
+
+	*out = NULL;
+	if (!c) {
+		close(fd);
+		return err_set(e, -ENOMEM, "no memory for the console's socket");
+	}
+	*c = (struct ctl_console){ .loop = l, .fd = fd, .scroll = s, .input = input, .arg = arg };
+	for (int i = 0; i < CTL_VIEWERS_MAX; i++)
+		c->viewer[i] = (struct viewer){ .console = c, .fd = -1 };
+	rc = loop_add(l, fd, EPOLLIN, console_accept, c, e);
+	if (rc == 0)
+		rc = loop_add(l, scrollback_fd(s), EPOLLIN, console_news, c, e);
+	if (rc < 0) {
+		ctl_console_free(c);
+		return rc;
+	}
+	*out = c;
+	return 0;
+}
+
+void ctl_console_free(struct ctl_console *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < CTL_VIEWERS_MAX; i++) {
+		if (c->viewer[i].fd < 0)
+			continue;
+		(void)viewer_pump(&c->viewer[i]);
+		viewer_close(&c->viewer[i]);
+	}
+	loop_del(c->loop, scrollback_fd(c->scroll));
+	loop_del(c->loop, c->fd);
+	close(c->fd);
+	free(c);
+}
+
+int ctl_console_connect(const char *dir, const char *name, struct err *e)
+{
+	int dir_fd, fd = -ENOENT;
+
+	dir = dir ? dir : ctl_runtime_dir();
+	if (!ctl_name_ok(name))
+		return err_set(e, -EINVAL,
+			"name '%s' is not 1 to %d letters, digits, '.', '_' or '-'", name,
+			CTL_NAME_MAX - 1);
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd >= 0) {
+		fd = ctl_claim_connect_console(dir_fd, name);
+		close(dir_fd);
+	}
+	if (fd >= 0)
+		return fd;
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return err_set(e, fd,
+			"there is no console of a guest named '%s' in %s: no such guest, or it runs "
+			"with --serial=none",
+			name, dir);
+	return err_set(e, fd, "cannot reach the console of guest '%s': %s", name,
+		fd == -EAGAIN ? "too many are waiting for it" : strerrordesc_np(-fd));
+}
