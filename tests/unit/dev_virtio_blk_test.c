@@ -71,6 +71,34 @@ static void test_all_queues_are_served_and_none_is_lost(void **state)
 	disk_guest_fini(&g);
 }
 
+/* More than the disk takes at a time: the rest waits in the rings, and is not forgotten there. */
+static void test_more_requests_than_it_has_room_for(void **state)
+{
+	struct disk_guest g;
+	struct disk_host h;
+
+	(void)state;
+	disk_guest_init(&g);
+	disk_host_open(&h, &g, false);
+	disk_driver_start(&h, &g, FEATURES);
+	h.answer = -EAGAIN;
+	for (unsigned i = 0; i < 80 * QUEUES; i++)
+		disk_request(&g, i / 80, i, OUT, i, DATA + i * 512, 512);
+	for (unsigned q = 0; q < QUEUES; q++)
+		disk_kick(&h, q);
+	for (unsigned i = 0; i < 10; i++)
+		disk_turn(&h);
+	h.answer = 0;
+	for (unsigned q = 0; q < QUEUES; q++) {
+		while (disk_get(&g, disk_ring(USED, q) + 2, 2) != 80)
+			disk_turn(&h);
+	}
+	for (unsigned i = 0; i < 80 * QUEUES; i++)
+		assert_int_equal(disk_status(&g, i), VBLK_S_OK);
+	disk_host_close(&h);
+	disk_guest_fini(&g);
+}
+
 static void test_serial_number_and_configuration(void **state)
 {
 	uint8_t c[60];
@@ -408,6 +436,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_the_guest_writes_it_reads),
 		cmocka_unit_test(test_all_queues_are_served_and_none_is_lost),
+		cmocka_unit_test(test_more_requests_than_it_has_room_for),
 		cmocka_unit_test(test_serial_number_and_configuration),
 		cmocka_unit_test(test_a_discard_of_several_ranges),
 		cmocka_unit_test(test_without_flush_every_write_is_flushed),
