@@ -3,8 +3,8 @@
  * Owns a guest's disk: takes requests off its queues, gives them to the block backend, answers
  * them, and keeps the lock on the image where the guest is (see virtio_blk.h). Must never do I/O
  * without that lock, nor lose a request: what the image answers, error or not, is the guest's.
- * Invariant: every request under way is counted in nused, and is either the backend's or being answered.
- * Next in the flow: virtio_blk_req.c (what is asked), block.h (what is done).
+ * Invariant: every request under way is counted in nused, and is either the backend's or being
+ * answered. Next in the flow: virtio_blk_req.c (what is asked), block.h (what is done).
  */
 #include "hv/dev/virtio_blk.h"
 
