@@ -299,6 +299,37 @@ static void test_it_moves_with_requests_under_way(void **state)
 	disk_guest_fini(&g);
 }
 
+/* With its own thread: stopped anywhere, it is at rest, and goes on where it was. */
+static void test_it_can_be_held_at_any_moment(void **state)
+{
+	struct disk_host h;
+	struct disk_guest g;
+	struct err e;
+
+	(void)state;
+	disk_guest_init(&g);
+	disk_host_open(&h, &g, false);
+	disk_driver_start(&h, &g, FEATURES);
+	assert_int_equal(virtio_start(h.v, "disk-root", &e), 0);
+	for (unsigned round = 0; round < 100; round++) {
+		virtio_blk_dev_ops.quiesce(h.v);
+		for (unsigned i = 0; i < 80; i++)
+			disk_request(&g, i % 4, i, i % 2 ? IN : OUT, i * 8, DATA + i * 4096, 4096);
+		for (bool all = false; !all;) {
+			virtio_blk_dev_ops.resume(h.v);
+			virtio_blk_dev_ops.quiesce(h.v);
+			all = true;
+			for (unsigned q = 0; q < QUEUES; q++)
+				all &= disk_get(&g, disk_ring(USED, q) + 2, 2) == g.avail[q];
+		}
+		for (unsigned i = 0; i < 80; i++)
+			assert_int_equal(disk_status(&g, i), VBLK_S_OK);
+		virtio_blk_dev_ops.resume(h.v);
+	}
+	disk_host_close(&h);
+	disk_guest_fini(&g);
+}
+
 static void test_the_lock_is_where_the_guest_is(void **state)
 {
 	struct disk_host a, b, c;
@@ -444,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_a_request_without_a_status_stops_the_disk_until_reset),
 		cmocka_unit_test(test_a_reset_waits_for_what_is_under_way),
 		cmocka_unit_test(test_it_moves_with_requests_under_way),
+		cmocka_unit_test(test_it_can_be_held_at_any_moment),
 		cmocka_unit_test(test_the_lock_is_where_the_guest_is),
 		cmocka_unit_test(test_without_the_lock_the_disk_stands_still),
 		cmocka_unit_test(test_a_disk_that_cannot_come_to_rest_does_not_move),
