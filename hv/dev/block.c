@@ -22,12 +22,25 @@
 #define BLOCK_SECTOR 512u
 #define BLOCK_PAGE   4096u /* what every filesystem is content with in direct I/O */
 
-static int block_open_fd(struct block *b, struct err *e)
+/*
+ * Opened without waiting, since a fifo, which is refused later, would hang us; but then made to
+ * wait, or a request to a device would come back unserved (-EAGAIN).
+ */
+static int block_open_one(const struct block *b, int direct)
 {
 	int mode = b->readonly ? O_RDONLY : O_RDWR;
+	int fd = open(b->path, mode | O_CLOEXEC | O_NONBLOCK | direct);
 
-	/* O_NONBLOCK: a fifo, which is refused below, must not hang us before that. */
-	b->fd = open(b->path, mode | O_CLOEXEC | O_NONBLOCK | (b->direct ? O_DIRECT : 0));
+	if (fd >= 0 && fcntl(fd, F_SETFL, direct) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int block_open_fd(struct block *b, struct err *e)
+{
+	b->fd = block_open_one(b, b->direct ? O_DIRECT : 0);
 	if (b->fd < 0 && errno == EINVAL && b->direct)
 		return err_set(e, -EINVAL,
 			"disk '%s': the filesystem of %s does no direct I/O; leave out direct=on",
@@ -40,7 +53,7 @@ static int block_open_fd(struct block *b, struct err *e)
 		return err_errno(e, "disk '%s': cannot open %s", b->name, b->path);
 	if (!b->direct)
 		return 0;
-	b->fd_buffered = open(b->path, mode | O_CLOEXEC | O_NONBLOCK);
+	b->fd_buffered = block_open_one(b, 0);
 	return b->fd_buffered >= 0 ? 0
 				   : err_errno(e, "disk '%s': cannot open %s", b->name, b->path);
 }

@@ -22,7 +22,6 @@
 #include "hv/dev/block_internal.h"
 
 #define RING_CLOSE_MS 5000
-#define RING_ZEROES   16u /* times the page of zeroes in one write */
 
 /* Ways to make a range read as zero, best first. */
 enum ring_zero { RING_PUNCH, RING_ZERO_RANGE, RING_WRITE_ZEROES };
@@ -193,7 +192,7 @@ static int ring_prep_rw(struct block *b, struct io_uring_sqe *sqe, struct block_
 	return 0;
 }
 
-/* The page of zeroes, several times in one request; the last piece of a range goes alone. */
+/* A piece of zeroes after the other. */
 static void ring_prep_zeroes(struct block *b, struct io_uring_sqe *sqe, struct block_io *io)
 {
 	uint64_t off = io->off + io->at, left = io->len - io->at;

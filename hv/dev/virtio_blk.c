@@ -3,8 +3,8 @@
  * Owns a guest's disk: takes requests off its queues, gives them to the block backend, answers
  * them, and keeps the lock on the image where the guest is (see virtio_blk.h). Must never do I/O
  * without that lock, nor lose a request: what the image answers, error or not, is the guest's.
- * Invariant: every request under way is in `used`, and is either the backend's or being answered.
- * Next in the flow: virtio_blk_req.c (what is asked), block.h (what is done).
+ * Invariant: every request under way is counted in nused, and is either the backend's or being
+ * answered. Next in the flow: virtio_blk_req.c (what is asked), block.h (what is done).
  */
 #include "hv/dev/virtio_blk.h"
 
@@ -65,7 +65,8 @@ struct virtio_blk {
 	int timer; /* for what can wait: the note, and a lock that is not there yet */
 	unsigned nrequests, nused;
 	struct vblk_request *all[VBLK_REQUESTS_MAX], *free;
-	uint64_t starved; /* queues that found no free request, as bits */
+	uint64_t starved;  /* queues that found no free request, as bits */
+	uint64_t answered; /* queues with answers the guest was not told of yet */
 };
 
 static void vblk_post(struct vblk_request *r);
@@ -114,9 +115,21 @@ static void vblk_answer(struct vblk_request *r, enum vblk_status status)
 	uint8_t byte = (uint8_t)status;
 
 	virtq_chain_write(&r->chain, r->chain.in_len - 1, &byte, 1);
-	virtq_push(q, &r->chain, (uint32_t)r->chain.in_len);
-	virtq_signal(q);
+	virtq_fill(q, &r->chain, (uint32_t)r->chain.in_len);
+	r->disk->answered |= 1ull << r->queue;
 	vblk_request_put(r);
+}
+
+/* Tells the guest of all that was answered since the last time: at the end of every turn. */
+static void vblk_tell(struct virtio_blk *d)
+{
+	for (unsigned q = 0; d->answered; q++) {
+		if (!(d->answered >> q & 1))
+			continue;
+		d->answered &= ~(1ull << q);
+		virtq_flush(virtio_queue(d->v, q));
+		virtq_signal(virtio_queue(d->v, q));
+	}
 }
 
 static void vblk_done(struct block_io *io, int result)
@@ -225,6 +238,7 @@ static void vblk_notify(void *self, unsigned q)
 		return; /* the timer looks at all queues when the lock is there */
 	vblk_queue_run(d, q);
 	block_submit(d->block);
+	vblk_tell(d);
 }
 
 static void vblk_unwatch(struct virtio_blk *d)
@@ -256,6 +270,7 @@ static void vblk_ready(void *arg, uint32_t events)
 				vblk_queue_run(d, q);
 		block_submit(d->block);
 	}
+	vblk_tell(d);
 }
 
 /* ---- the lock
@@ -315,7 +330,7 @@ static int vblk_activate(void *self, uint64_t features, struct err *e)
 	if (d->resetting)
 		return err_set(e, -EBUSY, "requests from before its reset are still under way");
 	d->limits.features = features;
-	d->starved = 0;
+	d->starved = d->answered = 0;
 	r = virtio_watch(d->v, block_event_fd(d->block), EPOLLIN, vblk_ready, d, e);
 	if (r)
 		return r;
@@ -348,6 +363,7 @@ static void vblk_quiesce(void *self)
 	if (block_drain(d->block, d->quiet_ms, &e))
 		log_warn("%s", e.msg);
 	vblk_reset_finish(d);
+	vblk_tell(d);
 }
 
 static void vblk_save(void *self, struct wbuf *w)

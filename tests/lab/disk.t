@@ -6,7 +6,7 @@
 # Never needs /dev/kvm on this machine: the emulated host has its own.
 # Next in the flow: tests/lab/disk-inside does it, tests/lab/disk-init is the guest.
 #
-# Environment: LAB_MOVES=4, LAB_SECONDS=24 (how long the guest writes), LAB_TIMEOUT.
+# Environment: LAB_MOVES=4, LAB_SECONDS=300 (how long the guest writes at most), LAB_TIMEOUT.
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -43,13 +43,13 @@ tests=$lab_tests
 kernel=$lab_guest_kernel
 initrd=$lab_dir/disk.cpio.gz
 moves=$moves
-seconds=${LAB_SECONDS:-24}
+seconds=${LAB_SECONDS:-300}
 END
 cp "$lab_tests/disk-inside" "$dir/script"
 
 lab_host_start disk --memory 2G --cpus 2
 trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
-lab_host_wait disk "$lab_host_pid" "${LAB_TIMEOUT:-240}" || lab_host_explain disk
+lab_host_wait disk "$lab_host_pid" "${LAB_TIMEOUT:-400}" || lab_host_explain disk
 trap - EXIT
 
 came_up() {

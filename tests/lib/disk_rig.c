@@ -173,7 +173,7 @@ void disk_request(struct disk_guest *g, unsigned q, unsigned id, uint32_t type, 
 	uint64_t data, uint32_t len)
 {
 	uint64_t header = HEADERS + 32 * id;
-	unsigned d = id * 3;
+	unsigned d = id % 80 * 3;
 
 	disk_put(g, header, type, 8);
 	disk_put(g, header + 8, sector, 8);

@@ -16,12 +16,12 @@
 
 #define DISK     (8u << 20)
 #define ENTRIES  256u
-#define DESC     0x100000ull /* rings of queue 0; queue 1 is 64 KiB further on */
+#define DESC     0x100000ull /* rings of queue 0; each other's 64 KiB further on */
 #define AVAIL    0x104000ull
 #define USED     0x106000ull
 #define HEADERS  0x200000ull /* 32 bytes a request: header, then the status at 16 */
 #define DATA     0x400000ull
-#define QUEUES   2u
+#define QUEUES   4u
 #define FEATURES (1ull << 32 | 1ull << VBLK_F_FLUSH | 1ull << VBLK_F_MQ | 1ull << VBLK_F_DISCARD)
 
 enum { IN = 0, OUT = 1, FLUSH = 4, ID = 8, DISCARD = 11 };
@@ -54,14 +54,14 @@ void disk_put(struct disk_guest *g, uint64_t at, uint64_t v, unsigned n);
 uint64_t disk_get(struct disk_guest *g, uint64_t at, unsigned n);
 /* Where one of queue @q's rings is: of DESC, AVAIL, USED. */
 uint64_t disk_ring(uint64_t base, unsigned q);
-/* The driver agrees on @features and sets both queues up. */
+/* The driver agrees on @features and sets the queues up. */
 void disk_driver_start(struct disk_host *h, struct disk_guest *g, uint64_t features);
 void disk_desc(
 	struct disk_guest *g, unsigned q, unsigned i, uint64_t gpa, uint32_t len, unsigned flags);
 void disk_offer(struct disk_guest *g, unsigned q, unsigned head);
 /*
- * Offers request number @id (0..79) of three segments: header, @len bytes at @data, status. The
- * device is not told.
+ * Offers request number @id of three segments: header, @len bytes at @data, status. At most 80 that
+ * follow each other are outstanding in a queue. The device is not told.
  */
 void disk_request(struct disk_guest *g, unsigned q, unsigned id, uint32_t type, uint64_t sector,
 	uint64_t data, uint32_t len);

@@ -7,10 +7,12 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -375,6 +377,72 @@ static void test_a_full_filesystem_is_the_requests_error(void **state)
 	free(buf);
 }
 
+/* A loop device over the rig's file; -1 where there is none to be had. */
+static int loop_attach(const char *file, char *path, size_t size)
+{
+	int control = open("/dev/loop-control", O_RDWR), fd = open(file, O_RDWR);
+	int n = control >= 0 ? ioctl(control, LOOP_CTL_GET_FREE) : -1, loop = -1;
+
+	if (n >= 0 && fd >= 0) {
+		snprintf(path, size, "/dev/loop%d", n);
+		loop = open(path, O_RDWR);
+		if (loop >= 0 && ioctl(loop, LOOP_SET_FD, fd) < 0) {
+			close(loop);
+			loop = -1;
+		}
+	}
+	if (control >= 0)
+		close(control);
+	close(fd);
+	return loop;
+}
+
+static void test_a_block_device_is_a_disk_too(void **state)
+{
+	uint8_t *a = malloc(SIZE), *b = malloc(SIZE);
+	char image[128];
+	struct rig r;
+	struct err e;
+	int loop;
+
+	(void)state;
+	rig_file(&r, SIZE);
+	strcpy(image, r.path);
+	loop = loop_attach(image, r.path, sizeof(r.path));
+	if (loop < 0) {
+		print_message("skipped: no loop device is to be had (%s)\n", strerror(errno));
+		rig_close(&r);
+		free(a);
+		free(b);
+		skip();
+	}
+	for (int direct = 0; direct < 2; direct++) {
+		if (rig_open(&r, false, direct, &e))
+			fail_msg("%s", e.msg);
+		assert_int_equal(block_size(r.b), SIZE);
+		assert_int_equal(block_lock(r.b, 0, &e), 0);
+		fill(a, SIZE, 5u + (unsigned)direct);
+		assert_int_equal(transfer(&r, BLOCK_WRITE, 0, a, SIZE), 0);
+		assert_int_equal(simple(&r, BLOCK_FLUSH, 0, 0, false), 0);
+		assert_int_equal(simple(&r, BLOCK_ZERO, 65536, 8192, true), 0);
+		assert_int_equal(simple(&r, BLOCK_ZERO, 1024, 512, false), 0);
+		memset(a + 65536, 0, 8192);
+		memset(a + 1024, 0, 512);
+		assert_int_equal(transfer(&r, BLOCK_READ, 0, b, SIZE), 0);
+		assert_memory_equal(a, b, SIZE);
+		assert_int_equal(simple(&r, BLOCK_DISCARD, 0, SIZE, false), 0);
+		assert_int_equal(transfer(&r, BLOCK_READ, SIZE - 512, b, 512), 0);
+		block_close(r.b);
+	}
+	r.b = NULL;
+	ioctl(loop, LOOP_CLR_FD);
+	close(loop);
+	strcpy(r.path, image);
+	rig_close(&r);
+	free(a);
+	free(b);
+}
+
 static void refuses(struct rig *r, bool readonly, int code, const char *says)
 {
 	struct err e = { 0 };
@@ -417,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_an_image_cut_short_is_an_error_not_a_hang),
 		cmocka_unit_test(test_injected_failures_arrive),
 		cmocka_unit_test(test_a_full_filesystem_is_the_requests_error),
+		cmocka_unit_test(test_a_block_device_is_a_disk_too),
 		cmocka_unit_test(test_what_is_no_disk_is_refused),
 	};
 

@@ -71,6 +71,34 @@ static void test_all_queues_are_served_and_none_is_lost(void **state)
 	disk_guest_fini(&g);
 }
 
+/* More than the disk takes at a time: the rest waits in the rings, and is not forgotten there. */
+static void test_more_requests_than_it_has_room_for(void **state)
+{
+	struct disk_guest g;
+	struct disk_host h;
+
+	(void)state;
+	disk_guest_init(&g);
+	disk_host_open(&h, &g, false);
+	disk_driver_start(&h, &g, FEATURES);
+	h.answer = -EAGAIN;
+	for (unsigned i = 0; i < 80 * QUEUES; i++)
+		disk_request(&g, i / 80, i, OUT, i, DATA + i * 512, 512);
+	for (unsigned q = 0; q < QUEUES; q++)
+		disk_kick(&h, q);
+	for (unsigned i = 0; i < 10; i++)
+		disk_turn(&h);
+	h.answer = 0;
+	for (unsigned q = 0; q < QUEUES; q++) {
+		while (disk_get(&g, disk_ring(USED, q) + 2, 2) != 80)
+			disk_turn(&h);
+	}
+	for (unsigned i = 0; i < 80 * QUEUES; i++)
+		assert_int_equal(disk_status(&g, i), VBLK_S_OK);
+	disk_host_close(&h);
+	disk_guest_fini(&g);
+}
+
 static void test_serial_number_and_configuration(void **state)
 {
 	uint8_t c[60];
@@ -271,6 +299,37 @@ static void test_it_moves_with_requests_under_way(void **state)
 	disk_guest_fini(&g);
 }
 
+/* With its own thread: stopped anywhere, it is at rest, and goes on where it was. */
+static void test_it_can_be_held_at_any_moment(void **state)
+{
+	struct disk_host h;
+	struct disk_guest g;
+	struct err e;
+
+	(void)state;
+	disk_guest_init(&g);
+	disk_host_open(&h, &g, false);
+	disk_driver_start(&h, &g, FEATURES);
+	assert_int_equal(virtio_start(h.v, "disk-root", &e), 0);
+	for (unsigned round = 0; round < 100; round++) {
+		virtio_blk_dev_ops.quiesce(h.v);
+		for (unsigned i = 0; i < 80; i++)
+			disk_request(&g, i % 4, i, i % 2 ? IN : OUT, i * 8, DATA + i * 4096, 4096);
+		for (bool all = false; !all;) {
+			virtio_blk_dev_ops.resume(h.v);
+			virtio_blk_dev_ops.quiesce(h.v);
+			all = true;
+			for (unsigned q = 0; q < QUEUES; q++)
+				all &= disk_get(&g, disk_ring(USED, q) + 2, 2) == g.avail[q];
+		}
+		for (unsigned i = 0; i < 80; i++)
+			assert_int_equal(disk_status(&g, i), VBLK_S_OK);
+		virtio_blk_dev_ops.resume(h.v);
+	}
+	disk_host_close(&h);
+	disk_guest_fini(&g);
+}
+
 static void test_the_lock_is_where_the_guest_is(void **state)
 {
 	struct disk_host a, b, c;
@@ -408,6 +467,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_the_guest_writes_it_reads),
 		cmocka_unit_test(test_all_queues_are_served_and_none_is_lost),
+		cmocka_unit_test(test_more_requests_than_it_has_room_for),
 		cmocka_unit_test(test_serial_number_and_configuration),
 		cmocka_unit_test(test_a_discard_of_several_ranges),
 		cmocka_unit_test(test_without_flush_every_write_is_flushed),
@@ -415,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_a_request_without_a_status_stops_the_disk_until_reset),
 		cmocka_unit_test(test_a_reset_waits_for_what_is_under_way),
 		cmocka_unit_test(test_it_moves_with_requests_under_way),
+		cmocka_unit_test(test_it_can_be_held_at_any_moment),
 		cmocka_unit_test(test_the_lock_is_where_the_guest_is),
 		cmocka_unit_test(test_without_the_lock_the_disk_stands_still),
 		cmocka_unit_test(test_a_disk_that_cannot_come_to_rest_does_not_move),
