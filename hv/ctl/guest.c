@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/ctl/balloon.h"
 #include "hv/ctl/console.h"
 #include "hv/ctl/definition.h"
 #include "hv/ctl/migrate.h"
@@ -180,6 +181,22 @@ static void op_definition(struct ctl_guest *g, struct ctl_conn *c, const json_t 
 	(void)request;
 	ctl_conn_answer(c, json_pack("{s:b,s:o}", "ok", 1, "definition",
 				   ctl_definition_json(vm_config(g->vm))));
+}
+
+static void op_balloon(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	struct err e = { 0 };
+	int rc = 0;
+
+	/* A frozen device takes nothing; and a move has enough of a guest's writing as it is. */
+	if (g->move && json_object_get(request, "size"))
+		rc = err_set(&e, -EBUSY, "guest '%s' is on a move", vm_config(g->vm)->name);
+	if (rc == 0)
+		rc = ctl_balloon_set(g->vm, request, &e);
+	if (rc < 0)
+		ctl_conn_refuse(c, &e);
+	else
+		ctl_conn_answer(c, ctl_balloon_json(g->vm));
 }
 
 static void op_memory(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
@@ -400,6 +417,7 @@ static const struct {
 	{ .op = "kill", .run = op_kill },
 	{ .op = "definition", .run = op_definition },
 	{ .op = "memory", .run = op_memory },
+	{ .op = "balloon", .run = op_balloon, .settled = true },
 	{ .op = "migrate", .run = op_migrate, .settled = true },
 };
 
