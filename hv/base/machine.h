@@ -14,6 +14,7 @@
 #define MACHINE_PORT_I8042_CMD  0x64u
 #define MACHINE_PORT_RTC        0x70u  /* index; data at +1 */
 #define MACHINE_PORT_COM1       0x3f8u /* 8 ports */
+#define MACHINE_PORT_PVPANIC    0x505u /* 1 byte */
 #define MACHINE_PORT_PM1_EVT    0x600u /* status 2 bytes, enable 2 bytes */
 #define MACHINE_PORT_PM1_CNT    0x604u /* 2 bytes */
 #define MACHINE_PORT_PM_TMR     0x608u /* 4 bytes */

@@ -36,6 +36,7 @@
 #define FADT_LAT_NO_C2   0xfffu /* beyond the largest latency that counts: not supported */
 #define FADT_LAT_NO_C3   0xffffu
 #define FADT_RTC_CENTURY 0x32u
+#define ACPI_STA_THERE   0x0f /* present, enabled, shown, working (6.3.7) */
 #define ACPI_SPACE_IO    1u
 
 /* MADT entry types (5.2.12). */
@@ -189,6 +190,21 @@ static void acpi_device_board(struct wbuf *w)
 	aml_end(w, dev);
 }
 
+static void acpi_device_pvpanic(struct wbuf *w)
+{
+	size_t dev = aml_device(w, "PEVT"), res;
+
+	aml_name(w, "_HID");
+	aml_string(w, "QEMU0001"); /* the name Linux's driver knows: see hv/dev/pvpanic.h */
+	aml_name(w, "_STA");
+	aml_int(w, ACPI_STA_THERE);
+	aml_name(w, "_CRS");
+	res = aml_resources(w);
+	aml_io(w, MACHINE_PORT_PVPANIC, 1);
+	aml_resources_end(w, res);
+	aml_end(w, dev);
+}
+
 /* Processors need no device of their own: the MADT lists them. */
 static uint32_t acpi_dsdt(struct wbuf *w)
 {
@@ -204,6 +220,7 @@ static uint32_t acpi_dsdt(struct wbuf *w)
 	sb = aml_scope(w, "\\_SB_");
 	acpi_device_com1(w);
 	acpi_device_rtc(w);
+	acpi_device_pvpanic(w);
 	acpi_device_board(w);
 	acpi_device_pci(w);
 	aml_end(w, sb);

@@ -14,6 +14,7 @@ enum {
 	AML_BYTE = 0x0a,
 	AML_WORD = 0x0b,
 	AML_DWORD = 0x0c,
+	AML_STRING = 0x0d,
 	AML_SCOPE = 0x10,
 	AML_BUFFER = 0x11,
 	AML_PACKAGE = 0x12,
@@ -114,6 +115,12 @@ void aml_int(struct wbuf *w, uint32_t v)
 		wbuf_u8(w, AML_DWORD);
 		wbuf_u32(w, v);
 	}
+}
+
+void aml_string(struct wbuf *w, const char *s)
+{
+	wbuf_u8(w, AML_STRING);
+	wbuf_bytes(w, s, strlen(s) + 1);
 }
 
 void aml_eisaid(struct wbuf *w, const char *id)

@@ -21,6 +21,7 @@ void aml_end(struct wbuf *w, size_t cookie);
 /* Name(@path, ...): the value follows. Paths are "\\" (root) or not, and four characters. */
 void aml_name(struct wbuf *w, const char *path);
 void aml_int(struct wbuf *w, uint32_t v);
+void aml_string(struct wbuf *w, const char *s);
 /* EisaId("PNP0501"): three capitals and four hexadecimal digits. */
 void aml_eisaid(struct wbuf *w, const char *id);
 

@@ -21,6 +21,8 @@ static const struct cmd commands[] = {
 	{ "show", "print a guest's definition", cmd_show },
 	{ "status", "tell how a guest is", cmd_status },
 	{ "console", "show a guest's console and type at it", cmd_console },
+	{ "stop", "press a guest's power button and wait", cmd_stop },
+	{ "reset", "start a guest again from power-on", cmd_reset },
 	{ "pause", "stop a guest's virtual CPUs", cmd_pause },
 	{ "resume", "let a paused guest go on", cmd_resume },
 	{ "balloon", "tell a guest how much memory to keep", cmd_balloon },

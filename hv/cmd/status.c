@@ -15,6 +15,7 @@ static const struct {
 	{ "name", "name", STATUS_TEXT },
 	{ "state", "state", STATUS_TEXT },
 	{ "reason", "reason", STATUS_TEXT },
+	{ "last_reset", "last reset", STATUS_TEXT },
 	{ "pid", "pid", STATUS_COUNT },
 	{ "cpus", "cpus", STATUS_COUNT },
 	{ "memory_bytes", "memory", STATUS_BYTES },
@@ -51,6 +52,8 @@ static void status_tell(const char *name, const json_t *answer)
 		if (v && (text ? json_is_string(v) : json_is_integer(v)))
 			status_line(status_lines[i].label, v, status_lines[i].form);
 	}
+	if (json_is_true(json_object_get(answer, "panicked")))
+		printf("%-16sthe guest's kernel panicked\n", "panicked");
 	if (json_is_string(json_object_get(move, "to")))
 		status_line("moving to", json_object_get(move, "to"), STATUS_TEXT);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the request "balloon" (see balloon.h). Must never wait for the guest: what it told last is
- * the answer, with its age.
- * Next in the flow: hv/vm/devices_net.c.
+ * Owns the request "balloon" (docs/control-socket.md). Must never wait for the guest: what it told
+ * last is the answer, with its age. Next in the flow: hv/vm/devices_net.c.
  */
-#include "hv/ctl/balloon.h"
+#include <errno.h>
 
-#include "hv/ctl/proto.h"
+#include "hv/ctl/internal.h"
 #include "hv/vm/balloon.h"
 
-int ctl_balloon_set(struct vm *vm, const json_t *request, struct err *e)
+/* Does what key "size" of @request asks for, if it is there. */
+static int balloon_set(struct vm *vm, const json_t *request, struct err *e)
 {
 	uint64_t size = 0;
 	int rc = ctl_get_u64(request, "size", 0, INT64_MAX, &size, e);
@@ -19,7 +19,8 @@ int ctl_balloon_set(struct vm *vm, const json_t *request, struct err *e)
 	return vm_balloon_ask(vm, size, e);
 }
 
-json_t *ctl_balloon_json(struct vm *vm)
+/* NULL without memory. */
+static json_t *balloon_json(struct vm *vm)
 {
 	struct vm_balloon b;
 	json_t *j, *stats;
@@ -37,4 +38,20 @@ json_t *ctl_balloon_json(struct vm *vm)
 			json_integer((json_int_t)(b.stat[i].value & INT64_MAX)));
 	json_object_set_new(j, "stats", stats);
 	return j;
+}
+
+void op_balloon(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	struct err e = { 0 };
+	int rc = 0;
+
+	/* A frozen device takes nothing, and a move has enough of a guest's writing as it is. */
+	if (g->move && json_object_get(request, "size"))
+		rc = err_set(&e, -EBUSY, "guest '%s' is on a move", vm_config(g->vm)->name);
+	if (rc == 0)
+		rc = balloon_set(g->vm, request, &e);
+	if (rc < 0)
+		ctl_conn_refuse(c, &e);
+	else
+		ctl_conn_answer(c, balloon_json(g->vm));
 }

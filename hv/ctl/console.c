@@ -24,6 +24,8 @@ struct viewer {
 	struct ctl_console *console;
 	int fd; /* -1: free */
 	uint64_t pos;
+	uint64_t lost; /* bytes it missed and was not told of */
+	bool full;     /* its socket is: it waits for EPOLLOUT */
 };
 
 struct ctl_console {
@@ -47,42 +49,54 @@ static void viewer_close(struct viewer *v)
 		scrollback_watch(c->scroll, false);
 }
 
-/* One chunk: 1 there may be more, 0 there is no more or no room, -1 the viewer is gone. */
-static int viewer_send(struct viewer *v, bool *full)
+/* Tells a viewer what it missed: false if there is no room for that. */
+static bool viewer_notice(struct viewer *v)
 {
-	char chunk[CONSOLE_CHUNK], notice[64];
+	char notice[64];
+	int n = snprintf(notice, sizeof(notice), "\r\n[%llu bytes of output lost]\r\n",
+		(unsigned long long)v->lost);
+
+	if (v->lost && send(v->fd, notice, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
+		return false;
+	v->lost = 0;
+	return true;
+}
+
+/* One chunk: 1 there may be more, 0 there is no more or no room, -1 the viewer is gone. */
+static int viewer_send(struct viewer *v)
+{
+	char chunk[CONSOLE_CHUNK];
 	uint64_t lost;
 	size_t n = scrollback_read(v->console->scroll, &v->pos, chunk, sizeof(chunk), &lost);
 	ssize_t k;
 
-	if (lost) {
-		int len = snprintf(notice, sizeof(notice), "\r\n[%llu bytes of output lost]\r\n",
-			(unsigned long long)lost);
-
-		(void)!send(v->fd, notice, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	}
+	v->lost += lost;
 	if (n == 0)
+		return 0;
+	v->full = !viewer_notice(v);
+	if (v->full)
 		return 0;
 	k = send(v->fd, chunk, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (k < 0 && errno != EAGAIN && errno != EINTR)
 		return -1;
 	if (k > 0)
 		v->pos += (uint64_t)k;
-	*full = k < (ssize_t)n;
-	return !*full;
+	v->full = k < (ssize_t)n;
+	return !v->full;
 }
 
 /* Sends what there is. Watches for room only while there is none: 0, or -1 the viewer is gone. */
 static int viewer_pump(struct viewer *v)
 {
-	bool full = false;
 	int rc = 1;
 
+	v->full = false;
 	for (int i = 0; rc > 0 && i < CONSOLE_TURN; i++)
-		rc = viewer_send(v, &full);
+		rc = viewer_send(v);
 	if (rc < 0)
 		return rc;
-	loop_mod(v->console->loop, v->fd, EPOLLIN | (full || rc > 0 ? EPOLLOUT : 0));
+	v->full |= rc > 0; /* its turn is over, not its output */
+	loop_mod(v->console->loop, v->fd, EPOLLIN | (v->full ? EPOLLOUT : 0));
 	return 0;
 }
 
@@ -112,8 +126,10 @@ static void console_news(void *arg, uint32_t events)
 	(void)events;
 	scrollback_told(c->scroll);
 	for (int i = 0; i < CTL_VIEWERS_MAX; i++) {
-		if (c->viewer[i].fd >= 0 && viewer_pump(&c->viewer[i]) < 0)
-			viewer_close(&c->viewer[i]);
+		struct viewer *v = &c->viewer[i];
+
+		if (v->fd >= 0 && !v->full && viewer_pump(v) < 0)
+			viewer_close(v);
 	}
 }
 
@@ -144,6 +160,7 @@ static void console_accept(void *arg, uint32_t events)
 	v->fd = fd;
 	if (c->viewers++ == 0)
 		scrollback_watch(c->scroll, true);
+	v->lost = 0;
 	v->pos = scrollback_start(c->scroll);
 	if (viewer_pump(v) < 0)
 		viewer_close(v);

@@ -3,7 +3,7 @@
  * Owns the requests a guest understands: the table messages[] (docs/control-socket.md). Must never
  * wait: what takes time is a move on its own thread (migrate.c).
  * Invariant: once `over` or `in_doubt` is set, nothing makes the vCPUs run here again.
- * Next in the flow: migrate.c.
+ * Next in the flow: internal.h, guest_status.c, guest_life.c, migrate.c.
  */
 #include "hv/ctl/guest.h"
 
@@ -12,214 +12,34 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hv/base/clock.h"
-#include "hv/ctl/balloon.h"
+#include "hv/base/log.h"
 #include "hv/ctl/console.h"
-#include "hv/ctl/definition.h"
-#include "hv/ctl/migrate.h"
-#include "hv/ctl/proto.h"
-#include "hv/ctl/server.h"
+#include "hv/ctl/internal.h"
 
 #define GUEST_DRAIN_MS 1000 /* how long a reader may take to fetch the last answer */
 
-/* A request that came when the guest ran here but its arrival was not over; conn NULL: free. */
-struct guest_wait {
-	struct ctl_conn *conn;
-	json_t *request;
-};
-
-struct ctl_guest {
-	struct loop *loop;
-	struct vm *vm;
-	struct ctl_claim *claim;
-	struct ctl_server *server;
-	struct ctl_console *console; /* NULL: it has none */
-	struct ctl_guest_hooks hooks;
-	uint64_t since_ns; /* when it began to live here */
-	struct ctl_move *move;
-	bool arriving;          /* `move` is an arrival */
-	struct ctl_conn *asker; /* who waits for the move; NULL: nobody any more */
-	struct guest_wait waiting[CTL_CLIENTS_MAX];
-	enum vm_event event; /* of the guest, kept until the move is over */
-	bool over;
-	char in_doubt[ERR_MSG_MAX]; /* "" or what happened */
-};
-
-static void guest_end(struct ctl_guest *g, enum ctl_end why, const struct ctl_addr *to,
+void guest_end(struct ctl_guest *g, enum ctl_end why, const struct ctl_addr *to,
 	const struct mig_result *r, const struct err *e)
 {
 	if (g->over)
 		return;
 	g->over = true;
+	/* Whoever hears of it may use the name again, as after a kill or a move. */
+	if (why == CTL_END_SHUTDOWN) {
+		ctl_claim_drop(g->claim);
+		ctl_server_close_door(g->server);
+	}
+	guest_stopped(g, why);
 	ctl_server_drain(g->server, GUEST_DRAIN_MS);
 	g->hooks.end(g->hooks.arg, why, to, r, e);
 }
 
-static const char *guest_state(const struct ctl_guest *g, const struct vm_info *info)
-{
-	if (g->in_doubt[0])
-		return "in-doubt";
-	if (g->move && !g->arriving)
-		return "migrating";
-	if (g->move && !ctl_move_landed(g->move))
-		return "incoming";
-	if (info->hold & VM_HOLD_STOPPED)
-		return "stopped";
-	return info->hold ? "paused" : "running";
-}
-
-/* ---- requests -------------------------------------------------------------------------------- */
-
-static void guest_status_move(struct ctl_guest *g, json_t *j)
-{
-	char text[CTL_ADDR_MAX];
-	struct mig_progress p;
-	const char *transport;
-	struct ctl_addr to;
-	json_t *m;
-
-	ctl_move_look(g->move, &to, &transport, &p);
-	m = ctl_progress_json(&p);
-	json_object_del(m, "event");
-	json_object_set_new(m, "to", json_string(ctl_addr_format(&to, text)));
-	if (transport[0])
-		json_object_set_new(m, "transport", json_string(transport));
-	json_object_set_new(j, "migration", m);
-}
-
-static void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
-{
-	const struct vm_config *cfg = vm_config(g->vm);
-	struct vm_info info;
-	struct stat st = { 0 };
-	json_t *j;
-
-	(void)request;
-	vm_info(g->vm, &info);
-	fstat(vm_mem(g->vm)->fd, &st); /* a memfd: cannot fail */
-	j = json_pack("{s:b,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:I,s:s,s:s}", "ok", 1, "name", cfg->name,
-		"state", guest_state(g, &info), "pid", (int)getpid(), "cpus", (int)cfg->cpus,
-		"memory_bytes", (json_int_t)cfg->memory, "allocated_bytes",
-		(json_int_t)st.st_blocks * 512, "tracking", info.tracking, "uptime_ns",
-		(json_int_t)(clock_mono_ns() - g->since_ns), "serial", cfg->serial, "kernel",
-		cfg->kernel);
-	if (j && g->move && !g->arriving)
-		guest_status_move(g, j);
-	if (g->in_doubt[0])
-		json_object_set_new(j, "reason", json_string(g->in_doubt));
-	else if (info.reason[0])
-		json_object_set_new(j, "reason", json_string(info.reason));
-	ctl_conn_answer(c, j);
-}
-
-int ctl_guest_pause(struct ctl_guest *g, bool pause, bool *changed, struct err *e)
-{
-	struct vm_info info;
-	int rc = 0;
-
-	if (g->in_doubt[0])
-		return err_set(e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
-	if (g->arriving)
-		return err_set(e, -EBUSY, "the guest is still arriving");
-	if (g->move)
-		rc = ctl_move_lock(g->move, e);
-	if (rc < 0)
-		return rc;
-	vm_info(g->vm, &info);
-	if (changed)
-		*changed = pause != !!(info.hold & VM_HOLD_USER);
-	if (pause)
-		rc = vm_hold(g->vm, VM_HOLD_USER, e);
-	else
-		vm_release(g->vm, VM_HOLD_USER);
-	if (g->move)
-		ctl_move_unlock(g->move);
-	return rc;
-}
-
-static void guest_pause_op(struct ctl_guest *g, struct ctl_conn *c, bool pause)
-{
-	struct vm_info info;
-	struct err e = { 0 };
-	bool changed;
-
-	if (ctl_guest_pause(g, pause, &changed, &e) < 0) {
-		ctl_conn_refuse(c, &e);
-		return;
-	}
-	vm_info(g->vm, &info);
-	ctl_conn_answer(c, json_pack("{s:b,s:s,s:b}", "ok", 1, "state", guest_state(g, &info),
-				   "changed", changed));
-}
-
-static void op_pause(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
-{
-	(void)request;
-	guest_pause_op(g, c, true);
-}
-
-static void op_resume(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
-{
-	(void)request;
-	guest_pause_op(g, c, false);
-}
-
-static void op_kill(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
-{
-	(void)request;
-	ctl_claim_drop(g->claim); /* whoever has the answer may use the name again */
-	ctl_server_close_door(g->server);
-	ctl_conn_answer(c, ctl_ok());
-	guest_end(g, CTL_END_KILLED, NULL, NULL, NULL);
-}
-
-static void op_definition(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
-{
-	(void)request;
-	ctl_conn_answer(c, json_pack("{s:b,s:o}", "ok", 1, "definition",
-				   ctl_definition_json(vm_config(g->vm))));
-}
-
-static void op_balloon(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
-{
-	struct err e = { 0 };
-	int rc = 0;
-
-	/* A frozen device takes nothing; and a move has enough of a guest's writing as it is. */
-	if (g->move && json_object_get(request, "size"))
-		rc = err_set(&e, -EBUSY, "guest '%s' is on a move", vm_config(g->vm)->name);
-	if (rc == 0)
-		rc = ctl_balloon_set(g->vm, request, &e);
-	if (rc < 0)
-		ctl_conn_refuse(c, &e);
-	else
-		ctl_conn_answer(c, ctl_balloon_json(g->vm));
-}
-
-static void op_memory(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
-{
-	const struct gmem *mem = vm_mem(g->vm);
-	json_t *regions = json_array();
-
-	(void)request;
-	for (uint32_t i = 0; i < mem->nregions; i++) {
-		const struct gmem_region *r = &mem->regions[i];
-
-		json_array_append_new(
-			regions, json_pack("{s:I,s:I,s:i,s:I}", "gpa", (json_int_t)r->gpa, "size",
-					 (json_int_t)r->size, "fd", mem->fd, "fd_offset",
-					 (json_int_t)r->fd_offset));
-	}
-	ctl_conn_answer(
-		c, json_pack("{s:b,s:i,s:o}", "ok", 1, "pid", (int)getpid(), "regions", regions));
-}
-
 /* ---- moving ---------------------------------------------------------------------------------- */
 
-static void guest_act(struct ctl_guest *g)
+void guest_act(struct ctl_guest *g)
 {
 	enum vm_event event = g->event;
 	struct vm_info info;
@@ -235,6 +55,9 @@ static void guest_act(struct ctl_guest *g)
 	} else if (event == VM_EVENT_RESET && vm_reset(g->vm, &e) < 0) {
 		err_wrap(&e, "the guest cannot be rebooted");
 		guest_end(g, CTL_END_CRASH, NULL, NULL, &e);
+	} else if (event == VM_EVENT_RESET) {
+		vm_info(g->vm, &info);
+		log_info("guest %s starts again: %s", vm_config(g->vm)->name, info.last_reset);
 	}
 }
 
@@ -414,6 +237,8 @@ static const struct {
 	{ .op = "status", .run = op_status },
 	{ .op = "pause", .run = op_pause, .settled = true },
 	{ .op = "resume", .run = op_resume, .settled = true },
+	{ .op = "stop", .run = op_stop, .settled = true },
+	{ .op = "reset", .run = op_reset, .settled = true },
 	{ .op = "kill", .run = op_kill },
 	{ .op = "definition", .run = op_definition },
 	{ .op = "memory", .run = op_memory },
@@ -478,6 +303,8 @@ static void guest_leave(void *arg, struct ctl_conn *c, bool gone)
 		json_decref(g->waiting[i].request);
 		g->waiting[i] = (struct guest_wait){ 0 };
 	}
+	if (gone)
+		guest_stop_forget(g, c);
 	if (c != g->asker)
 		return;
 	if (g->move)

@@ -6,6 +6,8 @@
  */
 #include "hv/boot/boot.h"
 
+#include <stdio.h>
+
 #include "hv/vm/internal.h"
 
 int vm_boot(struct vm *vm, struct err *e)
@@ -37,14 +39,27 @@ int vm_boot(struct vm *vm, struct err *e)
 		e);
 }
 
+/* A machine that stopped by itself has said why. */
+static void boot_note_reset(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->resets++;
+	snprintf(vm->last_reset, sizeof(vm->last_reset), "%.*s", VM_WHY_MAX - 1,
+		vm->hold & VM_HOLD_STOPPED ? vm->reason : "asked for from outside");
+	vm->reason[0] = '\0';
+	pthread_mutex_unlock(&vm->lock);
+}
+
 /*
  * Held as stopped from beginning to end, so that nobody else's release starts half a machine. A
  * machine whose reset failed stays stopped.
  */
 int vm_reset(struct vm *vm, struct err *e)
 {
-	int r = vm_hold(vm, VM_HOLD_STOPPED, e);
+	int r;
 
+	boot_note_reset(vm);
+	r = vm_hold(vm, VM_HOLD_STOPPED, e);
 	if (r)
 		return r;
 	(void)vm_take_event(vm);

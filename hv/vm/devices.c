@@ -14,6 +14,7 @@
 #include "hv/dev/acpi_pm.h"
 #include "hv/dev/i8042.h"
 #include "hv/dev/pci.h"
+#include "hv/dev/pvpanic.h"
 #include "hv/dev/rtc.h"
 #include "hv/dev/serial.h"
 #include "hv/dev/virtio_balloon.h"
@@ -40,7 +41,7 @@ static void device_serial_tx(void *arg, const uint8_t *p, size_t n)
 /* Called under the bus lock, on a vCPU's thread: they take note, the vCPUs stop by themselves. */
 static void device_reset_asked(void *arg)
 {
-	vm_event_raise(arg, VM_EVENT_RESET, NULL);
+	vm_event_raise(arg, VM_EVENT_RESET, "asked for by the guest");
 }
 
 static void device_shutdown_asked(void *arg)
@@ -99,6 +100,26 @@ static int device_new_acpi_pm(struct vm *vm, uint32_t i, void **self, struct err
 	vm->sci_irq = (struct vm_irq){ .kvm = &vm->kvm, .gsi = MACHINE_IRQ_SCI };
 	r = acpi_pm_new(&d, &vm->pio, (struct dev_irq){ .set = device_irq, .arg = &vm->sci_irq },
 		&power, e);
+	vm->acpi_pm = d;
+	*self = d;
+	return r;
+}
+
+static void device_panicked(void *arg, bool panicked)
+{
+	struct vm *vm = arg;
+
+	pthread_mutex_lock(&vm->lock);
+	vm->panicked = panicked;
+	pthread_mutex_unlock(&vm->lock);
+}
+
+static int device_new_pvpanic(struct vm *vm, uint32_t i, void **self, struct err *e)
+{
+	struct pvpanic *d = NULL;
+	int r = pvpanic_new(&d, &vm->pio, device_panicked, vm, e);
+
+	(void)i;
 	*self = d;
 	return r;
 }
@@ -186,6 +207,7 @@ static const struct {
 	{ .ops = &rtc_dev_ops, .build = device_new_rtc },
 	{ .ops = &i8042_dev_ops, .build = device_new_i8042 },
 	{ .ops = &acpi_pm_dev_ops, .build = device_new_acpi_pm, .advance = device_advance_acpi_pm },
+	{ .ops = &pvpanic_dev_ops, .build = device_new_pvpanic },
 	{ .ops = &pci_bus_dev_ops, .build = device_new_pci },
 	{ .ops = &virtio_rng_dev_ops, .build = device_new_rng },
 	{ .ops = &virtio_balloon_dev_ops, .build = device_build_balloon },
@@ -335,4 +357,9 @@ void vm_serial_input(struct vm *vm, const void *data, size_t len)
 	if (n < len)
 		log_warn("%zu bytes of console input dropped: the guest does not read", len - n);
 	vm_input_pump(vm);
+}
+
+void vm_power_button(struct vm *vm)
+{
+	acpi_pm_power_button(vm->acpi_pm);
 }

@@ -66,8 +66,9 @@ void vm_exit_serve(struct vm_cpu *c, struct vcpu_exit *x)
 	case VCPU_EXIT_MMIO: exit_access(&vm->mmio, x); break;
 	case VCPU_EXIT_INTR:
 	case VCPU_EXIT_HLT: break;
-	case VCPU_EXIT_SHUTDOWN: /* a triple fault resets a PC */
-	case VCPU_EXIT_RESET: vm_event_raise(vm, VM_EVENT_RESET, NULL); break;
+	/* A triple fault resets a PC. */
+	case VCPU_EXIT_SHUTDOWN: vm_event_raise(vm, VM_EVENT_RESET, "triple fault"); break;
+	case VCPU_EXIT_RESET: vm_event_raise(vm, VM_EVENT_RESET, "asked for by the guest"); break;
 	case VCPU_EXIT_POWEROFF: vm_event_raise(vm, VM_EVENT_SHUTDOWN, NULL); break;
 	case VCPU_EXIT_RING_FULL: exit_ring_full(c); break;
 	case VCPU_EXIT_FAILED: vm_event_raise(vm, VM_EVENT_CRASH, x->reason); break;

@@ -23,6 +23,8 @@
 #include "hv/vm/scrollback.h"
 #include "hv/vm/vm.h"
 
+struct acpi_pm;
+
 struct vm_cpu {
 	struct vm *vm;
 	struct vcpu vcpu;
@@ -54,6 +56,7 @@ struct vm {
 	unsigned ndev;
 	struct vm_device dev[VM_DEVICES_MAX]; /* in the order of devices.c's list */
 	struct vm_irq com1_irq, sci_irq;
+	struct acpi_pm *acpi_pm; /* in dev[] */
 	struct console *console;
 	struct scrollback *scroll; /* NULL: serial is "none" */
 	struct dirty_track track;
@@ -77,6 +80,9 @@ struct vm {
 	bool throttling;     /* the thread exists; of the migration's thread, or of vm_free() */
 	enum vm_event event; /* raised and not taken */
 	char reason[160];
+	bool panicked; /* so says the guest; these three under the lock */
+	unsigned resets;
+	char last_reset[VM_WHY_MAX];
 	int event_fd;
 };
 

@@ -93,7 +93,6 @@ static int state_take_vm(struct vm_state *st, struct section *s, struct err *e)
 	return 0;
 }
 
-/* A source that had no such section yet sends none: the console begins empty then. */
 static int state_take_console(struct vm_state *st, const struct section *s, struct err *e)
 {
 	if (st->have_console)
@@ -148,6 +147,8 @@ static int state_read(struct vm *vm, struct vm_state *st, struct rbuf *r, struct
 		return rc;
 	if (!st->have_vm)
 		return err_set(e, -EPROTO, "state section '%s' is missing", STATE_VM_SECTION);
+	if (!st->have_console)
+		return err_set(e, -EPROTO, "state section '%s' is missing", STATE_CONSOLE);
 	for (unsigned i = 0; i < vm->ndev; i++) {
 		const struct vm_device *d = &vm->dev[i];
 
@@ -184,7 +185,7 @@ int vm_state_load(struct vm *vm, struct rbuf *r, uint64_t elapsed_ns, struct err
 
 	if ((rc = state_check_rest(vm, e)) || (rc = state_read(vm, &st, r, e)))
 		return rc;
-	if (st.have_console && (rc = vm_console_load(vm, &st.console, e)))
+	if ((rc = vm_console_load(vm, &st.console, e)))
 		return rc;
 	/* Until the thaw: what a device does before, the source might undo by thawing there. */
 	vm_devices_quiesce(vm);

@@ -168,6 +168,9 @@ void vm_info(struct vm *vm, struct vm_info *out)
 	pthread_mutex_lock(&vm->lock);
 	out->hold = vm->hold;
 	memcpy(out->reason, vm->reason, sizeof(out->reason));
+	out->panicked = vm->panicked;
+	out->resets = vm->resets;
+	memcpy(out->last_reset, vm->last_reset, sizeof(out->last_reset));
 	pthread_mutex_unlock(&vm->lock);
 	out->tracking = vm->track.ops->name;
 }

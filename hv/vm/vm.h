@@ -71,10 +71,17 @@ void vm_serial_input(struct vm *vm, const void *data, size_t len);
 /* What the guest last wrote to it; NULL: nothing is kept, for serial is "none". The machine's. */
 struct scrollback *vm_scrollback(struct vm *vm);
 
+/* Presses the power button. What comes of it is the guest's to decide. Any thread. */
+void vm_power_button(struct vm *vm);
+
+#define VM_WHY_MAX 32
 struct vm_info {
 	unsigned hold;        /* enum vm_hold bits; 0: running */
 	const char *tracking; /* "ring" or "log": what this machine's tracker is */
 	char reason[160];     /* after VM_EVENT_CRASH */
+	bool panicked;        /* the guest's kernel says that it panicked, since its last reset */
+	unsigned resets;      /* on this host */
+	char last_reset[VM_WHY_MAX]; /* why, if there was one */
 };
 void vm_info(struct vm *vm, struct vm_info *out);
 const struct vm_config *vm_config(const struct vm *vm);
