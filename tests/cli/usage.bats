@@ -4,7 +4,7 @@
 
 load helper
 
-COMMANDS="run receive migrate list show status pause resume kill probe"
+COMMANDS="run receive migrate list show status pause resume balloon kill probe"
 
 @test "--help lists every command with a line each" {
 	run "$W" --help
