@@ -25,6 +25,7 @@ static const struct cmd commands[] = {
 	{ "reset", "start a guest again from power-on", cmd_reset },
 	{ "pause", "stop a guest's virtual CPUs", cmd_pause },
 	{ "resume", "let a paused guest go on", cmd_resume },
+	{ "balloon", "tell a guest how much memory to keep", cmd_balloon },
 	{ "kill", "end a guest at once", cmd_kill },
 	{ "probe", "tell which transports this host can use", cmd_probe },
 	{ "bench", "measure moves with a guest made for it", cmd_bench },

@@ -172,8 +172,13 @@ int ctl_client_recv(struct ctl_client *c, json_t **out, int timeout_ms, struct e
 
 int ctl_ask(const char *dir, const char *name, const char *op, json_t **answer, struct err *e)
 {
-	json_t *request = json_pack("{s:s}", "op", op), *a = NULL;
+	return ctl_ask_json(dir, name, json_pack("{s:s}", "op", op), answer, e);
+}
+
+int ctl_ask_json(const char *dir, const char *name, json_t *request, json_t **answer, struct err *e)
+{
 	struct ctl_client *c = NULL;
+	json_t *a = NULL;
 	int rc;
 
 	if (answer)

@@ -42,6 +42,9 @@ void ctl_client_give_up(struct ctl_client *c);
  * otherwise the error, which may be the guest's own words. @answer may be NULL.
  */
 int ctl_ask(const char *dir, const char *name, const char *op, json_t **answer, struct err *e);
+/* The same with a whole @request, which is released. */
+int ctl_ask_json(
+	const char *dir, const char *name, json_t *request, json_t **answer, struct err *e);
 
 /*
  * The names of the guests that live in @dir (NULL: as above), sorted; sockets whose process is

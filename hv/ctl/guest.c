@@ -242,6 +242,7 @@ static const struct {
 	{ .op = "kill", .run = op_kill },
 	{ .op = "definition", .run = op_definition },
 	{ .op = "memory", .run = op_memory },
+	{ .op = "balloon", .run = op_balloon, .settled = true },
 	{ .op = "migrate", .run = op_migrate, .settled = true },
 };
 

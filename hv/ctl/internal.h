@@ -53,6 +53,9 @@ void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 void op_definition(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 void op_memory(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 
+/* balloon.c */
+void op_balloon(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
+
 /* guest_life.c */
 void op_pause(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 void op_resume(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);

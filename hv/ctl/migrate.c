@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/vm/balloon.h"
 
 #define MOVE_PROGRESS_NS (100 * NSEC_PER_MSEC)
 
@@ -157,10 +158,14 @@ static void *move_thread(void *arg)
 	struct ctl_move *m = arg;
 
 	pthread_setname_np(pthread_self(), m->leaving ? "mig-source" : "mig-target");
-	if (m->leaving)
+	if (m->leaving) {
+		/* From before the transport may register memory until it has let go of it. */
+		vm_keep_memory(m->vm, true);
 		m->rc = mig_source_run(&m->source, &m->result, &m->err);
-	else
+		vm_keep_memory(m->vm, false);
+	} else {
 		m->rc = mig_target_run(&m->target, &m->result, &m->err);
+	}
 	pthread_mutex_lock(&m->lock);
 	m->done = true;
 	pthread_mutex_unlock(&m->lock);

@@ -158,7 +158,9 @@ static int tap_check(const struct tap_config *c, struct err *e)
 		return err_set(e, -EINVAL, "'%.64s' is no name of a tap: at most %d characters",
 			c->name, TAP_NAME_MAX - 1);
 	if (!c->name[0] && !c->bridge[0])
-		return err_set(e, -EINVAL, "neither a tap nor a bridge is named");
+		return err_set(e, -EINVAL,
+			"neither a tap nor a bridge is named: give it one that exists, tap=NAME, or "
+			"a bridge to put a new one on, bridge=NAME");
 	if (c->name[0] && !c->bridge[0] && !if_nametoindex(c->name))
 		return err_set(e, -ENODEV,
 			"tap '%s' does not exist on this host: make it with 'ip tuntap add dev %s "

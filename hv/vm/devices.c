@@ -19,6 +19,8 @@
 #include "hv/dev/rtc.h"
 #include "hv/dev/serial.h"
 #include "hv/dev/virtio_blk.h"
+#include "hv/dev/virtio_balloon.h"
+#include "hv/dev/virtio_net.h"
 #include "hv/dev/virtio_rng.h"
 #include "hv/vm/internal.h"
 
@@ -196,6 +198,28 @@ static int device_new_disk(struct vm *vm, uint32_t i, void **self, struct err *e
 	return device_virtio(v, thread, r, self, e);
 }
 
+static unsigned device_count_nets(const struct vm_config *c)
+{
+	return c->nnets;
+}
+
+static int device_build_net(struct vm *vm, uint32_t i, void **self, struct err *e)
+{
+	struct virtio *v = NULL;
+	int r = device_new_net(vm, i, &v, e);
+
+	return device_virtio(v, "net", r, self, e);
+}
+
+static int device_build_balloon(struct vm *vm, uint32_t i, void **self, struct err *e)
+{
+	struct virtio *v = NULL;
+	int r = device_new_balloon(vm, &v, e);
+
+	(void)i;
+	return device_virtio(v, "balloon", r, self, e);
+}
+
 /*
  * The list. @count: how many of them the definition asks for; without it, one. @advance: for a
  * device whose time stands still while it is saved. The order of the PCI devices is that of their
@@ -215,6 +239,8 @@ static const struct {
 	{ .ops = &pci_bus_dev_ops, .build = device_new_pci },
 	{ .ops = &virtio_rng_dev_ops, .build = device_new_rng },
 	{ .ops = &virtio_blk_dev_ops, .count = device_count_disks, .build = device_new_disk },
+	{ .ops = &virtio_balloon_dev_ops, .build = device_build_balloon },
+	{ .ops = &virtio_net_dev_ops, .count = device_count_nets, .build = device_build_net },
 };
 #define DEVICES        (sizeof(devices) / sizeof(devices[0]))
 #define DEVICES_SERIAL 0 /* position of the console's device in the list, and in vm->dev */

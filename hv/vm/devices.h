@@ -41,6 +41,11 @@ void vm_devices_quiesce(struct vm *vm);
 void vm_devices_resume(struct vm *vm);
 /* Moves the clocks of devices that count time on their own forward by @ns. */
 void vm_devices_advance(struct vm *vm, uint64_t ns);
+/* devices_net.c: the @i-th net of the definition, and the balloon. */
+struct virtio;
+int device_new_net(struct vm *vm, uint32_t i, struct virtio **out, struct err *e);
+int device_new_balloon(struct vm *vm, struct virtio **out, struct err *e);
+
 /* Offers waiting input to the UART again. Any thread; cheap when nothing waits. */
 void vm_input_pump(struct vm *vm);
 

@@ -52,6 +52,7 @@ struct vm {
 	unsigned ncpu, nthread; /* vCPUs open, threads started */
 	struct bus pio, mmio;
 	struct pci_bus *pci;
+	struct virtio *balloon; /* also in dev[], which owns it */
 	unsigned ndev;
 	struct vm_device dev[VM_DEVICES_MAX]; /* in the order of devices.c's list */
 	struct vm_irq com1_irq, sci_irq;

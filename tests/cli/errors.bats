@@ -98,12 +98,19 @@ teardown() {
 }
 
 @test "a guest that is not there" {
-	for c in status pause resume kill; do
+	for c in status pause resume balloon kill; do
 		fails 1 "no guest named 'bird'" "$W" "$c" bird
 		fails 1 "no guest named 'bird'" "$W" "$c" bird --json
 		fails 1 "../bird" "$W" "$c" ../bird
 	done
 	fails 1 "no guest named 'bird'" "$W" migrate bird --to 127.0.0.1:1
+}
+
+@test "a balloon of no size" {
+	fails 1 "'much'" "$W" balloon bird much
+	fails 1 "'-1'" "$W" balloon bird -- -1
+	fails 2 "what is '3G'" "$W" balloon bird 2G 3G
+	fails 2 "NAME is missing" "$W" balloon
 }
 
 @test "incoming does not start by hand without a connection" {

@@ -1,0 +1,88 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Debian's unmodified cloud kernel finds its network card, pings the emulated host, and keeps a TCP
+# connection with numbered lines over five moves; memory it frees or gives to its balloon is not moved.
+# Next in the flow: tests/lab/net-inside.
+set -u
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+[ -x "$lab_watari" ] || lab_die "$lab_watari is not built: run make"
+lab_modules="$lab_modules bridge tun"
+lab_prepare
+
+dir=$lab_dir/run/net tree=$lab_dir/net-tree
+lab_tree "$tree" "$lab_tests/net-guest-init"
+lab_modules_into "$(lab_kernel cloud-amd64)" "$tree" virtio_pci virtio_net virtio_balloon
+lab_initrd "$tree" "$lab_dir/net.cpio.gz" || lab_die "cannot pack $tree"
+rm -rf "$dir" && mkdir -p "$dir" || exit 1
+cat >"$dir/settings" <<END
+watari=$(realpath "$lab_watari")
+tests=$lab_tests
+kernel=$lab_guest_kernel
+netinitrd=$lab_dir/net.cpio.gz
+END
+cp "$lab_tests/net-inside" "$dir/script"
+lab_host_start net --memory 2G
+trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
+lab_host_wait net "$lab_host_pid" "${LAB_TIMEOUT:-240}" || lab_host_explain net
+trap - EXIT
+
+number() {
+	sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$dir/$2"
+}
+
+card_found() {
+	grep 'lab: card' "$dir/console"
+	grep -q '^lab: card 02:.* virtio_net' <(tr -d '\r' <"$dir/console")
+}
+
+moved() {
+	for n in 1 2 3 4 5; do
+		echo "move $n: $(number sent_bytes move.$n) bytes, blackout $(number total_ns move.$n) ns"
+		cat "$dir/move.$n.errors"
+		[ "$(cat "$dir/move.$n.status")" = 0 ] || return 1
+	done
+}
+
+lines_whole() {
+	tail -n 1 "$dir/peer.log"
+	grep -Eq '^end closed sent [0-9]{3,} back [0-9]{3,} wrong 0 ' "$dir/peer.log"
+}
+
+ports_right() {
+	cat "$dir/ports" "$dir/ports.after"
+	[ "$(wc -l <"$dir/ports")" = 1 ] && [ "$(wc -l <"$dir/ports.after")" = 0 ]
+}
+
+# Of a third of memory that was freed, nine tenths need not be sent any more.
+freed_not_moved() {
+	local before after
+	before=$(number sent_bytes move.2) after=$(number sent_bytes move.3)
+	echo "sent before $before, after 80 MiB were freed $after"
+	[ $((before - after)) -gt $((72 << 20)) ]
+}
+
+balloon_not_moved() {
+	cat "$dir/balloon.ask" "$dir/balloon.asked" "$dir/balloon.5"
+	echo "sent before $(number sent_bytes move.4), with half in the balloon $(number sent_bytes move.5)"
+	[ "$(number size_bytes balloon.5)" = $((128 << 20)) ] &&
+		[ "$(number sent_bytes move.5)" -le "$(number sent_bytes move.4)" ]
+}
+
+log_clean() {
+	! sed -n '/kernel log begins/,/kernel log ends/p' "$dir/console" | tr -d '\r' | sed '1,/lab: user space/d' |
+		grep -E '^<[0-4]>'
+}
+
+lab_check 'the guest has a virtio network card with an address of its own' card_found
+lab_check 'the host answers its ping' grep -q 'lab: ping answered' "$dir/console"
+lab_check 'five moves' moved
+lab_check 'every line of the connection came back, once and in order' lines_whole
+lab_check 'one tap at a time stays on the bridge, and none in the end' ports_right
+lab_check 'memory that the guest freed is not moved' freed_not_moved
+lab_check 'memory in the balloon is not moved' balloon_not_moved
+lab_check 'the guest has nothing to warn about' log_clean
+echo "# $(tail -n 1 "$dir/peer.log")"
+echo "# bytes sent by the five moves: $(for n in 1 2 3 4 5; do number sent_bytes move.$n; done | xargs)"
+[ $lab_failed = 0 ] || lab_host_explain net
+echo "1..$lab_points"
+[ $lab_failed = 0 ]
