@@ -333,9 +333,10 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 		if (p.t.ntodo == 0)
 			tpump_watch(&p);
 	}
-	urgency_set(URGENCY_NORMAL);
 	near_leave(&p.near);
+	/* Still urgent: a message leaves with the next poll, and the source waits for this one. */
 	tpump_linger(&p, p.t.state == TARGET_DONE ? TARGET_LINGER_NS : 100 * NSEC_PER_MSEC);
+	urgency_set(URGENCY_NORMAL);
 	out->populated_bytes = populate_free(p.ahead, &out->allocate_cpu_ns);
 	a->xport->stats(x, &st);
 	out->allocate_cpu_ns += st.helpers_ns;
