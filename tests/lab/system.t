@@ -51,12 +51,16 @@ longest() {
 		END { print most + 0 }' "$dir/heard.gaps"
 }
 
+# No login prompt: it would hang up the console of those who print on it.
+words="root=/dev/vda rw console=ttyS0 quiet panic=-1 life.outside=10.78.0.1:5599"
+words+=" systemd.mask=serial-getty@ttyS0.service"
+
 start_system() {
 	lab_do a "start system \$watari run --name migrant --cpus 2 --memory 384M \
 		--kernel $image/vmlinuz --initrd $image/initrd.img \
 		--disk root,path=/dev/vda,serial=migrant,direct=on \
-		--net lan,bridge=br0,mac=52:54:00:77:00:01 --serial file:/pair/console --append \
-		'root=/dev/vda rw console=ttyS0 quiet panic=-1 life.outside=10.78.0.1:5599'" &&
+		--net lan,bridge=br0,mac=52:54:00:77:00:01 --serial file:/pair/console \
+		--append '$words'" &&
 		lab_wait 240 grep -q '^life: net' "$dir/console" && goes_on 10
 }
 
