@@ -71,8 +71,7 @@ struct virtio_blk {
 
 static void vblk_post(struct vblk_request *r);
 
-/* ---- requests
- * ------------------------------------------------------------------------------------ */
+/* ---- requests ---- */
 
 static struct vblk_request *vblk_request_get(struct virtio_blk *d)
 {
@@ -273,8 +272,7 @@ static void vblk_ready(void *arg, uint32_t events)
 	vblk_tell(d);
 }
 
-/* ---- the lock
- * ------------------------------------------------------------------------------------ */
+/* ---- the lock ---- */
 
 static void vblk_timer_arm(struct virtio_blk *d)
 {
@@ -319,8 +317,7 @@ static void vblk_timer(void *arg, uint32_t events)
 	}
 }
 
-/* ---- what the core asks
- * -------------------------------------------------------------------------- */
+/* ---- what the core asks ---- */
 
 static int vblk_activate(void *self, uint64_t features, struct err *e)
 {
