@@ -120,12 +120,20 @@ static void process_arrived(void *arg, const struct mig_result *r)
 	fflush(stdout);
 }
 
+static void process_left(void *arg, const struct ctl_addr *to)
+{
+	struct inifile_moved moved;
+	char addr[CTL_ADDR_MAX];
+
+	state_moved(&moved, ctl_addr_format(to, addr));
+	process_keep(arg, &moved);
+}
+
 static void process_end(void *arg, enum ctl_end why, const struct ctl_addr *to,
 	const struct mig_result *r, const struct err *e)
 {
 	struct guest_process *p = arg;
 	char addr[CTL_ADDR_MAX], blackout[32];
-	struct inifile_moved moved;
 	int code = CMD_OK;
 
 	console_close();
@@ -133,8 +141,6 @@ static void process_end(void *arg, enum ctl_end why, const struct ctl_addr *to,
 	case CTL_END_SHUTDOWN: log_info("guest %s powered off", p->name); break;
 	case CTL_END_KILLED: log_info("guest %s is ended on request", p->name); break;
 	case CTL_END_MOVED:
-		state_moved(&moved, ctl_addr_format(to, addr));
-		process_keep(p, &moved);
 		printf("guest %s moved to %s, blackout %s\n", p->name, ctl_addr_format(to, addr),
 			duration_format(r->blackout.total_ns, blackout, sizeof(blackout)));
 		fflush(stdout);
@@ -171,6 +177,7 @@ static int process_start(struct guest_process *p, struct err *e)
 	const struct ctl_guest_hooks hooks = {
 		.transports = transports_find,
 		.arrived = process_arrived,
+		.left = process_left,
 		.end = process_end,
 		.arg = p,
 	};

@@ -16,6 +16,7 @@
 #include "hv/base/size.h"
 #include "hv/cmd/ask.h"
 #include "hv/cmd/cmd.h"
+#include "hv/cmd/migrate_offline.h"
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
 #include "hv/ctl/client.h"
@@ -114,7 +115,8 @@ static const struct argp migrate_argp = {
 	.parser = migrate_option,
 	.args_doc = "NAME",
 	.doc = "Move guest NAME, while it runs, to the host where 'watari receive' listens on "
-	       "ADDR:PORT. Ctrl-C gives the move up; the guest then goes on here.",
+	       "ADDR:PORT. Ctrl-C gives the move up; the guest then goes on here. Of a guest that does "
+	       "not run, the definition that this host keeps moves.",
 };
 
 /* The request, with every value checked here, so that the error is about what was typed. */
@@ -321,6 +323,36 @@ static int migrate_wait(
 	return rc;
 }
 
+/*
+ * The guest does not live here. If this host keeps its definition, that is what moves; @e is of the
+ * living one and stays where there is none.
+ */
+static int migrate_stopped(const struct migrate_args *a, struct err *e)
+{
+	struct err offline = { 0 };
+	struct ctl_addr to;
+	int rc = ctl_addr_parse(a->to, NULL, 1, &to, &offline);
+	json_t *j;
+
+	if (rc == 0)
+		rc = migrate_offline(a->name, &to, &offline);
+	if (rc == -ENOENT)
+		return e->code;
+	if (rc < 0) {
+		*e = offline;
+		return err_wrap(e, "the definition of guest %s did not move", a->name);
+	}
+	if (a->json) {
+		j = json_pack("{s:s,s:s,s:b}", "name", a->name, "to", a->to, "definition", 1);
+		ask_print_json(j);
+		json_decref(j);
+	} else {
+		printf("the definition of guest %s, which does not run, moved to %s\n", a->name,
+			a->to);
+	}
+	return 0;
+}
+
 int cmd_migrate(int argc, char **argv)
 {
 	struct migrate_args args = {
@@ -343,9 +375,9 @@ int cmd_migrate(int argc, char **argv)
 		    : migrate_request(&args, &request, &e);
 	if (rc == 0)
 		rc = ctl_client_open(&c, NULL, args.name, &e);
-	if (rc == 0)
-		rc = ctl_client_send(c, request, &e);
-	if (rc == 0)
+	if (rc == -ENOENT || rc == -ECONNREFUSED)
+		rc = migrate_stopped(&args, &e);
+	else if (rc == 0 && (rc = ctl_client_send(c, request, &e)) == 0)
 		rc = migrate_wait(&args, c, fd, &e);
 	json_decref(request);
 	ctl_client_close(c);

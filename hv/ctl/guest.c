@@ -102,6 +102,7 @@ static void guest_left(void *arg, int rc, const struct mig_result *r, const stru
 	ctl_move_look(g->move, &to, NULL, &p);
 	g->move = NULL;
 	if (rc == 0) {
+		g->hooks.left(g->hooks.arg, &to);
 		/* the name is free before anybody learns it: the guest may come back at once */
 		ctl_claim_drop(g->claim);
 		ctl_server_close_door(g->server);

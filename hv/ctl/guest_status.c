@@ -62,6 +62,10 @@ void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 		json_object_set_new(j, "reason", json_string(g->in_doubt));
 	else if (info.reason[0])
 		json_object_set_new(j, "reason", json_string(info.reason));
+	for (int i = 0; i < CTL_CLIENTS_MAX; i++) {
+		if (g->stopping[i])
+			json_object_set_new(j, "stopping", json_true());
+	}
 	if (info.panicked)
 		json_object_set_new(j, "panicked", json_true());
 	if (info.resets) {

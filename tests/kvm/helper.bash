@@ -14,6 +14,7 @@ setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
 	"$W" bench guest --output guest.elf
 	mkdir A B C
+	export WATARI_STATE_DIR=$BATS_TEST_TMPDIR/state
 }
 
 teardown() {
@@ -116,4 +117,35 @@ empty() {
 
 gone() {
 	! kill -0 "$1" 2>/dev/null
+}
+
+# teller: the guest of teller.S as teller.elf; needs a compiler.
+teller() {
+	command -v gcc >/dev/null || skip "gcc is not installed"
+	gcc -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-Ttext=0x200000 \
+		-Wl,-e,entry -o teller.elf "$TOOLS/teller.S"
+}
+
+# tell HOST NAME ARGS...: that guest in the background; RUN is its process.
+tell() {
+	local host=$1 name=$2
+	shift 2
+	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host "$W" run --name "$name" --kernel teller.elf \
+		--memory 64M --serial socket "$@" >"$name.log" 2>&1 3>&- &
+	RUN=$!
+	until_ok 30 on "$host" status "$name" || { cat "$name.log"; return 1; }
+}
+
+# view HOST NAME FILE: attaches, and what comes goes to FILE; VIEW is the process, fd 8 its keyboard.
+view() {
+	rm -f keys
+	mkfifo keys
+	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$1 "$W" console "$2" <keys >"$3" 2>"$3.err" 3>&- &
+	VIEW=$!
+	exec 8>keys
+}
+
+# type TEXT: to whoever is attached.
+type_keys() {
+	printf '%s' "$1" >&8
 }
