@@ -8,7 +8,7 @@
  * an offset or length that is not goes through the page cache by a second descriptor, which the
  * kernel keeps coherent with direct I/O of the same file on the same host.
  * ZEROES. What a filesystem cannot do is answered by the next best: punch, zero, write.
- * Next in the flow: virtio_blk.c posts the guest's requests.
+ * Next in the flow: virtio_blk_queue.c posts the guest's requests.
  */
 #include <errno.h>
 #include <fcntl.h>
