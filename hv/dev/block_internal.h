@@ -14,6 +14,7 @@
 
 #define BLOCK_RING   128u         /* requests the kernel holds at a time; the others wait here */
 #define BLOCK_BOUNCE (256u << 10) /* bytes copied at a time for memory that is not aligned */
+#define BLOCK_BEHIND (16u << 20)  /* bytes written before the host is asked to write them out */
 #define BLOCK_PATH   1024u
 
 /* A queue of requests, first in, first out. */
@@ -39,7 +40,11 @@ struct block {
 	struct block_list ended;   /* refused: done() is due */
 	unsigned busy, in_kernel;
 	uint64_t written, flushed; /* changes that have ended; how many of them a flush covered */
-	struct block_io drain;     /* the flush of block_drain() */
+	struct block_io
+		behind; /* asks the host to write out; so a flush in a freeze finds little */
+	uint64_t behind_bytes;
+	bool behind_busy;
+	struct block_io drain; /* the flush of block_drain() */
 	int drain_result;
 };
 

@@ -8,7 +8,7 @@
  * an offset or length that is not goes through the page cache by a second descriptor, which the
  * kernel keeps coherent with direct I/O of the same file on the same host.
  * ZEROES. What a filesystem cannot do is answered by the next best: punch, zero, write.
- * Next in the flow: virtio_blk.c posts the guest's requests.
+ * Next in the flow: virtio_blk_queue.c posts the guest's requests.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -120,8 +120,7 @@ bool block_ring_close(struct block *b)
 	return true;
 }
 
-/* ---- a request's memory
- * -------------------------------------------------------------------------- */
+/* ---- a request's memory ---- */
 
 static void iov_advance(struct block_io *io, size_t n)
 {
@@ -163,8 +162,32 @@ static bool iov_aligned(const struct block *b, const struct block_io *io)
 	return true;
 }
 
-/* ---- to the kernel
- * ------------------------------------------------------------------------------- */
+/* ---- writing behind: a private request, of a kind that block_post() would refuse ---- */
+
+#define RING_BEHIND BLOCK_OPS
+
+static void behind_done(struct block_io *io, int result)
+{
+	struct block *b = io->arg;
+
+	(void)result; /* a request that the host may ignore */
+	b->behind_busy = false;
+}
+
+/* @len more bytes are in the host's page cache only. */
+static void behind_wrote(struct block *b, uint64_t len)
+{
+	b->behind_bytes += b->direct ? 0 : len;
+	if (b->behind_bytes < BLOCK_BEHIND || b->behind_busy)
+		return;
+	b->behind_bytes = 0;
+	b->behind_busy = true;
+	b->behind = (struct block_io){ .op = RING_BEHIND, .done = behind_done, .arg = b };
+	b->busy++;
+	list_add(&b->waiting, &b->behind);
+}
+
+/* ---- to the kernel ---- */
 
 static int ring_prep_rw(struct block *b, struct io_uring_sqe *sqe, struct block_io *io)
 {
@@ -210,6 +233,11 @@ static int ring_prep(struct block *b, struct io_uring_sqe *sqe, struct block_io 
 	case BLOCK_READ:
 	case BLOCK_WRITE: return ring_prep_rw(b, sqe, io);
 	case BLOCK_FLUSH: io_uring_prep_fsync(sqe, b->fd, IORING_FSYNC_DATASYNC); return 0;
+	case RING_BEHIND:
+		/* The pieces before this one first, so that no more than two are under way. */
+		io_uring_prep_sync_file_range(
+			sqe, b->fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE);
+		return 0;
 	default: break;
 	}
 	if (io->step == RING_WRITE_ZEROES) {
@@ -253,8 +281,7 @@ void block_submit(struct block *b)
 		ring_wake(b);
 }
 
-/* ---- and back
- * ------------------------------------------------------------------------------------ */
+/* ---- and back ---- */
 
 static bool io_changes(const struct block_io *io)
 {
@@ -300,6 +327,8 @@ static void ring_done(struct block *b, struct block_io *io, int result)
 	/* Also when it failed: some of it may have been done. */
 	if (io_changes(io))
 		b->written++;
+	if (io->op == BLOCK_WRITE)
+		behind_wrote(b, io->len);
 	if (io->op == BLOCK_FLUSH && result == 0 && io->at > b->flushed)
 		b->flushed = io->at;
 	io->done(io, result);
@@ -350,7 +379,7 @@ static void ring_take(struct block *b, struct block_io *io, int res)
 	b->in_kernel--;
 	if (!io)
 		return;
-	fault = b->fault ? b->fault(b->fault_arg, io) : 0;
+	fault = b->fault && io->op != RING_BEHIND ? b->fault(b->fault_arg, io) : 0;
 	if (ring_step(io, fault ? fault : res, &result))
 		ring_done(b, io, result);
 	else

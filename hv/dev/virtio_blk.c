@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns a guest's disk: takes requests off its queues, gives them to the block backend, answers
- * them, and keeps the lock on the image where the guest is (see virtio_blk.h). Must never do I/O
- * without that lock, nor lose a request: what the image answers, error or not, is the guest's.
- * Invariant: every request under way is counted in nused, and is either the backend's or being
- * answered. Next in the flow: virtio_blk_req.c (what is asked), block.h (what is done).
+ * Owns a guest's disk as a device: what the guest sees of it, its rest and its state, and the lock
+ * on the image, which is where the guest is (see virtio_blk.h). Must never let the disk work
+ * without that lock.
+ * Next in the flow: virtio_blk_queue.c.
  */
-#include "hv/dev/virtio_blk.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +14,9 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/log.h"
-#include "hv/dev/virtio_blk_req.h"
+#include "hv/dev/virtio_blk_internal.h"
 
 #define VBLK_QUEUE        256u /* entries of a queue */
-#define VBLK_REQUESTS_MAX 256u /* under way at a time, of all queues */
 #define VBLK_CONFIG_LEN   60u
 #define VBLK_QUIET_MS     5000 /* a move that has to wait longer for a disk is given up */
 #define VBLK_LOCK_BOOT_MS 300  /* for a process that has just been killed to be gone */
@@ -37,246 +33,9 @@ enum vblk_rest {
 	VBLK_RESTS
 };
 
-struct vblk_request {
-	struct virtio_blk *disk;
-	struct vblk_request *next; /* while free */
-	unsigned queue;
-	struct virtq_chain chain;
-	struct vblk_order order;
-	unsigned at; /* range under way */
-	bool flushing;
-	struct block_io io;
-	struct iovec iov[VBLK_SEGMENTS];
-};
+/* ---- the lock ---- */
 
-struct virtio_blk {
-	struct virtio *v;
-	struct block *block;
-	const struct gmem *mem;
-	struct vblk_limits limits;
-	char guest[64];
-	uint8_t id[VBLK_ID_LEN];
-	unsigned queues;
-	int quiet_ms;
-	bool resetting; /* the guest wants it back to the start; requests are under way */
-	bool handed;    /* quiesce() gave the lock up */
-	bool noted;     /* who has it is written down */
-	bool waiting_told;
-	int timer; /* for what can wait: the note, and a lock that is not there yet */
-	unsigned nrequests, nused;
-	struct vblk_request *all[VBLK_REQUESTS_MAX], *free;
-	uint64_t starved;  /* queues that found no free request, as bits */
-	uint64_t answered; /* queues with answers the guest was not told of yet */
-};
-
-static void vblk_post(struct vblk_request *r);
-
-/* ---- requests
- * ------------------------------------------------------------------------------------ */
-
-static struct vblk_request *vblk_request_get(struct virtio_blk *d)
-{
-	struct vblk_request *r = d->free;
-	struct err e;
-
-	if (r) {
-		d->free = r->next;
-	} else {
-		if (d->nrequests == VBLK_REQUESTS_MAX)
-			return NULL;
-		r = calloc(1, sizeof(*r));
-		if (!r || virtq_chain_init(&r->chain, VBLK_SEGMENTS, &e)) {
-			free(r);
-			return NULL;
-		}
-		r->disk = d;
-		d->all[d->nrequests++] = r;
-	}
-	d->nused++;
-	return r;
-}
-
-static void vblk_request_put(struct vblk_request *r)
-{
-	struct virtio_blk *d = r->disk;
-
-	r->next = d->free;
-	d->free = r;
-	d->nused--;
-}
-
-/*
- * All of the writable part counts as written, also of a read that failed: some of it may be, and
- * what is not marked is lost in a move.
- */
-static void vblk_answer(struct vblk_request *r, enum vblk_status status)
-{
-	struct virtq *q = virtio_queue(r->disk->v, r->queue);
-	uint8_t byte = (uint8_t)status;
-
-	virtq_chain_write(&r->chain, r->chain.in_len - 1, &byte, 1);
-	virtq_fill(q, &r->chain, (uint32_t)r->chain.in_len);
-	r->disk->answered |= 1ull << r->queue;
-	vblk_request_put(r);
-}
-
-/* Tells the guest of all that was answered since the last time: at the end of every turn. */
-static void vblk_tell(struct virtio_blk *d)
-{
-	for (unsigned q = 0; d->answered; q++) {
-		if (!(d->answered >> q & 1))
-			continue;
-		d->answered &= ~(1ull << q);
-		virtq_flush(virtio_queue(d->v, q));
-		virtq_signal(virtio_queue(d->v, q));
-	}
-}
-
-static void vblk_done(struct block_io *io, int result)
-{
-	struct vblk_request *r = io->arg;
-	struct virtio_blk *d = r->disk;
-
-	if (d->resetting) { /* the queue is gone, what was read into memory is not */
-		for (unsigned i = r->chain.nout; i < r->chain.nout + r->chain.nin; i++)
-			gmem_mark(d->mem, r->chain.gpa[i], r->chain.iov[i].iov_len);
-		vblk_request_put(r);
-		return;
-	}
-	if (result == 0 && !r->flushing && ++r->at < r->order.nranges) {
-		vblk_post(r);
-		return;
-	}
-	/* A driver that did not take FLUSH cannot ask for it: every change is flushed (5.2.6.2). */
-	if (result == 0 && !r->flushing && r->order.op != BLOCK_READ &&
-		r->order.op != BLOCK_FLUSH && !(d->limits.features >> VBLK_F_FLUSH & 1)) {
-		r->flushing = true;
-		r->io.op = BLOCK_FLUSH;
-		block_post(d->block, &r->io);
-		return;
-	}
-	if (result)
-		log_debug("disk '%s': a request of the guest failed: %s", block_name(d->block),
-			strerrordesc_np(-result));
-	vblk_answer(r, result ? VBLK_S_IOERR : VBLK_S_OK);
-}
-
-static void vblk_post(struct vblk_request *r)
-{
-	const struct vblk_range *range = &r->order.range[r->at];
-
-	r->io = (struct block_io){
-		.op = r->order.op,
-		.off = range->off,
-		.len = range->len,
-		.unmap = range->unmap,
-		.iov = r->iov,
-		.niov = r->order.niov,
-		.done = vblk_done,
-		.arg = r,
-	};
-	block_post(r->disk->block, &r->io);
-}
-
-static void vblk_serve(struct virtio_blk *d, struct vblk_request *r)
-{
-	size_t room;
-
-	r->at = 0;
-	r->flushing = false;
-	switch (vblk_decode(&r->chain, &d->limits, &r->order, r->iov)) {
-	case VBLK_BROKEN:
-		vblk_request_put(r);
-		virtio_needs_reset(d->v, r->order.why);
-		break;
-	case VBLK_ANSWER: vblk_answer(r, r->order.status); break;
-	case VBLK_ID:
-		room = r->chain.in_len - 1;
-		virtq_chain_write(&r->chain, 0, d->id, room < sizeof(d->id) ? room : sizeof(d->id));
-		vblk_answer(r, VBLK_S_OK);
-		break;
-	case VBLK_DO: vblk_post(r); break;
-	}
-}
-
-/* Takes what is there; the requests themselves go to the kernel together, in block_submit(). */
-static bool vblk_queue_take(struct virtio_blk *d, unsigned q)
-{
-	struct virtq *vq = virtio_queue(d->v, q);
-
-	for (;;) {
-		struct vblk_request *r = vblk_request_get(d);
-
-		if (!r) {
-			d->starved |= 1ull << q;
-			return false;
-		}
-		r->queue = q;
-		if (virtq_pop(vq, &r->chain) != 1) {
-			vblk_request_put(r);
-			return true;
-		}
-		vblk_serve(d, r);
-	}
-}
-
-static void vblk_queue_run(struct virtio_blk *d, unsigned q)
-{
-	struct virtq *vq = virtio_queue(d->v, q);
-
-	d->starved &= ~(1ull << q);
-	do
-		virtq_kicks_off(vq);
-	while (vblk_queue_take(d, q) && virtq_kicks_on(vq));
-}
-
-static void vblk_notify(void *self, unsigned q)
-{
-	struct virtio_blk *d = self;
-
-	if (!block_locked(d->block) || d->resetting)
-		return; /* the timer looks at all queues when the lock is there */
-	vblk_queue_run(d, q);
-	block_submit(d->block);
-	vblk_tell(d);
-}
-
-static void vblk_unwatch(struct virtio_blk *d)
-{
-	virtio_unwatch(d->v, block_event_fd(d->block));
-	virtio_unwatch(d->v, d->timer);
-}
-
-/* A reset that had to wait for requests is over when they are. */
-static void vblk_reset_finish(struct virtio_blk *d)
-{
-	if (!d->resetting || d->nused)
-		return;
-	d->resetting = false;
-	vblk_unwatch(d);
-	virtio_reset_done(d->v);
-}
-
-static void vblk_ready(void *arg, uint32_t events)
-{
-	struct virtio_blk *d = arg;
-
-	(void)events;
-	block_reap(d->block);
-	vblk_reset_finish(d);
-	if (!d->resetting && d->starved && d->nused < VBLK_REQUESTS_MAX) {
-		for (unsigned q = 0; q < d->queues; q++)
-			if (d->starved >> q & 1)
-				vblk_queue_run(d, q);
-		block_submit(d->block);
-	}
-	vblk_tell(d);
-}
-
-/* ---- the lock
- * ------------------------------------------------------------------------------------ */
-
-static void vblk_timer_arm(struct virtio_blk *d)
+void vblk_timer_arm(struct virtio_blk *d)
 {
 	const struct itimerspec t = { .it_value.tv_nsec = VBLK_TIMER_NS };
 
@@ -317,10 +76,16 @@ static void vblk_timer(void *arg, uint32_t events)
 		block_lock_note(d->block, d->guest);
 		d->noted = true;
 	}
+	vblk_run_starved(d);
 }
 
-/* ---- what the core asks
- * -------------------------------------------------------------------------- */
+/* ---- what the core asks ---- */
+
+void vblk_unwatch(struct virtio_blk *d)
+{
+	virtio_unwatch(d->v, block_event_fd(d->block));
+	virtio_unwatch(d->v, d->timer);
+}
 
 static int vblk_activate(void *self, uint64_t features, struct err *e)
 {
@@ -424,10 +189,7 @@ static void vblk_free(void *self)
 	if (d->handed)
 		block_lock(d->block, 0, &e);
 	block_close(d->block);
-	for (unsigned i = 0; i < d->nrequests; i++) {
-		virtq_chain_fini(&d->all[i]->chain);
-		free(d->all[i]);
-	}
+	vblk_requests_free(d);
 	free(d);
 }
 

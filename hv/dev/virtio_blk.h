@@ -7,7 +7,7 @@
  * virtio_blk_new() on. The quiesce() of its dev_ops finishes and flushes what is under way and
  * gives it up; resume() takes it back; at the target of a move load() takes it, after the source's
  * quiesce() and before its commit. If resume() cannot have it the disk stands still and tries on.
- * Next in the flow: hv/dev/virtio.h.
+ * Next in the flow: virtio_blk.c.
  */
 #ifndef WATARI_DEV_VIRTIO_BLK_H
 #define WATARI_DEV_VIRTIO_BLK_H

@@ -3,7 +3,7 @@
  * Owns the decoding of a disk's requests (see virtio_blk_req.h). Must never assume how a driver cut
  * a request into segments (virtio 1.2, 2.7.4): the header is the first 16 bytes it gave us, the
  * status the last byte it lets us write.
- * Next in the flow: virtio_blk.c.
+ * Next in the flow: virtio_blk_queue.c.
  */
 #include "hv/dev/virtio_blk_req.h"
 

@@ -4,7 +4,7 @@
  * checked. Does no I/O and changes nothing: it says what is to be done.
  * Invariant: what vblk_decode() lets through lies inside the disk, and its memory is exactly as
  * long as its range.
- * Next in the flow: virtio_blk.c.
+ * Next in the flow: virtio_blk_queue.c.
  */
 #ifndef WATARI_DEV_VIRTIO_BLK_REQ_H
 #define WATARI_DEV_VIRTIO_BLK_REQ_H

@@ -192,7 +192,7 @@ static int device_new_disk(struct vm *vm, uint32_t i, void **self, struct err *e
 	};
 	struct virtio *v = NULL;
 	char thread[16];
-	int r = virtio_blk_new(&v, vm->pci, 0, &vm->mem, &o, e);
+	int r = virtio_blk_new(&v, vm->pci, VM_SLOT_DISKS + i, &vm->mem, &o, e);
 
 	snprintf(thread, sizeof(thread), "disk-%.10s", d->name);
 	return device_virtio(v, thread, r, self, e);

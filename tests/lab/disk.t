@@ -47,7 +47,7 @@ seconds=${LAB_SECONDS:-300}
 END
 cp "$lab_tests/disk-inside" "$dir/script"
 
-lab_host_start disk --memory 2G --cpus 2
+lab_host_start disk --memory 2G
 trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
 lab_host_wait disk "$lab_host_pid" "${LAB_TIMEOUT:-400}" || lab_host_explain disk
 trap - EXIT

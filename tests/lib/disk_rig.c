@@ -103,8 +103,7 @@ void disk_host_close(struct disk_host *h)
 	bus_fini(&h->pio);
 }
 
-/* ---- the guest's driver
- * -------------------------------------------------------------------------- */
+/* ---- the guest's driver ---- */
 
 void disk_put(struct disk_guest *g, uint64_t at, uint64_t v, unsigned n)
 {

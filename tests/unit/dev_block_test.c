@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "hv/dev/block.h"
+#include "hv/dev/block_internal.h"
 
 #define SIZE (4u << 20)
 
@@ -211,6 +211,27 @@ static void test_many_requests_at_once_all_end(void **state)
 	free(iov);
 	free(a);
 	free(b);
+}
+
+/* What a guest writes and never flushes does not pile up until a freeze has to. */
+static void test_the_host_is_asked_to_write_out(void **state)
+{
+	uint8_t *a = malloc(SIZE);
+	struct rig r;
+	struct err e;
+
+	(void)state;
+	rig_file(&r, SIZE);
+	assert_int_equal(rig_open(&r, false, false, &e), 0);
+	fill(a, SIZE, 2);
+	for (unsigned n = 1; n <= 10; n++) {
+		assert_int_equal(transfer(&r, BLOCK_WRITE, 0, a, SIZE), 0);
+		assert_int_equal(r.b->behind_bytes, n * SIZE % BLOCK_BEHIND);
+		assert_int_equal(block_busy(r.b), 0);
+	}
+	assert_true(block_unflushed(r.b)); /* asking is not a flush */
+	rig_close(&r);
+	free(a);
 }
 
 static void test_zeroes_and_discards(void **state)
@@ -478,6 +499,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_written_is_read),
 		cmocka_unit_test(test_direct_io_takes_any_alignment),
 		cmocka_unit_test(test_many_requests_at_once_all_end),
+		cmocka_unit_test(test_the_host_is_asked_to_write_out),
 		cmocka_unit_test(test_zeroes_and_discards),
 		cmocka_unit_test(test_zeroes_are_written_where_nothing_can_be_punched),
 		cmocka_unit_test(test_nothing_outside_the_image_is_touched),
