@@ -162,7 +162,7 @@ static int device_virtio(struct virtio *v, const char *name, int r, void **self,
 static int device_new_rng(struct vm *vm, uint32_t i, void **self, struct err *e)
 {
 	struct virtio *v = NULL;
-	int r = virtio_rng_new(&v, vm->pci, 0, &vm->mem, e);
+	int r = virtio_rng_new(&v, vm->pci, VM_SLOT_RNG, &vm->mem, e);
 
 	(void)i;
 	return device_virtio(v, "rng", r, self, e);
@@ -170,8 +170,8 @@ static int device_new_rng(struct vm *vm, uint32_t i, void **self, struct err *e)
 
 /*
  * The list. @count: how many of them the definition asks for; without it, one. @advance: for a
- * device whose time stands still while it is saved. The order of the PCI devices is that of their
- * slots, so new kinds go to the end.
+ * device whose time stands still while it is saved. PCI devices come after their bus, each in the
+ * slot that devices.h has for it.
  */
 static const struct {
 	const struct dev_ops *ops;
