@@ -10,10 +10,11 @@
 #include "hv/dev/acpi_pm.h"
 #include "hv/dev/i8042.h"
 #include "hv/dev/pci.h"
+#include "hv/dev/pvpanic.h"
 #include "hv/dev/rtc.h"
 #include "hv/dev/serial.h"
 
-#define DEVICES 5
+#define DEVICES 6
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,6 +29,12 @@ static void no_tx(void *arg, const uint8_t *p, size_t n)
 	(void)arg;
 	(void)p;
 	(void)n;
+}
+
+static void no_panic(void *arg, bool panicked)
+{
+	(void)arg;
+	(void)panicked;
 }
 
 static void no_msi(void *arg, uint64_t addr, uint32_t data)
@@ -87,7 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct acpi_pm_power power = { no_power, no_power, NULL };
 	const struct pci_wires wires = { .msi = no_msi, .kick = no_kick };
 	const struct dev_ops *ops[] = { &serial_dev_ops, &rtc_dev_ops, &i8042_dev_ops,
-		&acpi_pm_dev_ops, &pci_bus_dev_ops };
+		&acpi_pm_dev_ops, &pci_bus_dev_ops, &pvpanic_dev_ops };
+	struct pvpanic *panic;
 	struct pci_bus *pci;
 	struct acpi_pm *pm;
 	struct serial *uart;
@@ -104,9 +112,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (serial_new(&uart, &pio, 0x3f8, irq, no_tx, NULL, &e) || rtc_new(&rtc, &pio, &e) ||
 		i8042_new(&kbd, &pio, no_power, NULL, &e) ||
 		acpi_pm_new(&pm, &pio, irq, &power, &e) ||
-		pci_bus_new(&pci, &pio, &mmio, &wires, &e))
+		pci_bus_new(&pci, &pio, &mmio, &wires, &e) ||
+		pvpanic_new(&panic, &pio, no_panic, NULL, &e))
 		abort();
-	void *dev[] = { uart, rtc, kbd, pm, pci };
+	void *dev[] = { uart, rtc, kbd, pm, pci, panic };
 	n = data[1] < size - 2 ? data[1] : size - 2;
 	struct section s = { .version = 1, .body = rbuf_of(data + 2, n) };
 	strcpy(s.name, ops[data[0] % DEVICES]->name);

@@ -17,7 +17,7 @@ lab_watari=${WATARI:-$lab_dir/../watari}
 lab_modules='virtio_pci 9pnet_virtio 9p overlay virtio_net virtio_blk kvm_amd crc32_generic crc32c_generic
 	rdma_rxe ib_uverbs rdma_ucm veth bridge tun'
 # ... and a Linux guest: what finds its devices.
-lab_guest_modules='virtio_pci virtio_rng'
+lab_guest_modules='virtio_pci virtio_rng button evdev pvpanic-mmio'
 
 lab_die() {
 	echo "lab: $*" >&2
