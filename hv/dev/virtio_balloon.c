@@ -52,6 +52,7 @@ struct virtio_balloon {
 	int wake; /* eventfd: requests to inflate waited */
 	struct virtq_chain chain;
 	bool stats_held; /* the last buffer popped from the queue of statistics is with us */
+	bool stats_old;  /* the next one has perhaps been read before */
 	struct virtq_chain stats;
 	uint64_t reported;
 	uint32_t stats_known;
@@ -176,7 +177,10 @@ static void balloon_take_stats(struct virtio_balloon *b)
 	if (b->stats_held || virtq_pop(q, &b->stats) <= 0)
 		return;
 	b->stats_held = true;
-	balloon_read_stats(b, &b->stats);
+	/* After a freeze it may be the one we held before: what it says is not new. */
+	if (!b->stats_old)
+		balloon_read_stats(b, &b->stats);
+	b->stats_old = false;
 }
 
 /* ---- the device -------------------------------------------------------------------------------
@@ -207,7 +211,7 @@ static bool balloon_reset(void *self)
 
 	virtio_unwatch(b->v, b->wake);
 	b->features = 0;
-	b->stats_held = false;
+	b->stats_held = b->stats_old = false;
 	b->stats_known = 0;
 	b->stats_ns = 0;
 	return true;
@@ -238,6 +242,13 @@ static void balloon_quiesce(void *self)
 	b->stats_held = false;
 }
 
+static void balloon_resume(void *self)
+{
+	struct virtio_balloon *b = self;
+
+	b->stats_old = true;
+}
+
 static void balloon_free(void *self)
 {
 	struct virtio_balloon *b = self;
@@ -256,6 +267,7 @@ static const struct virtio_ops balloon_ops = {
 	.reset = balloon_reset,
 	.notify = balloon_notify,
 	.quiesce = balloon_quiesce,
+	.resume = balloon_resume,
 	.free = balloon_free,
 };
 

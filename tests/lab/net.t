@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Debian's unmodified cloud kernel finds its network card, pings the emulated host, and keeps a TCP
-# connection with numbered lines over five moves; memory it frees or gives to its balloon is not moved.
+# connection with numbered lines over three moves; memory it frees or gives to its balloon is not moved.
 # Next in the flow: tests/lab/net-inside.
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -36,7 +36,7 @@ card_found() {
 }
 
 moved() {
-	for n in 1 2 3 4 5; do
+	for n in 1 2 3; do
 		echo "move $n: $(number sent_bytes move.$n) bytes, blackout $(number total_ns move.$n) ns"
 		cat "$dir/move.$n.errors"
 		[ "$(cat "$dir/move.$n.status")" = 0 ] || return 1
@@ -53,19 +53,22 @@ ports_right() {
 	[ "$(wc -l <"$dir/ports")" = 1 ] && [ "$(wc -l <"$dir/ports.after")" = 0 ]
 }
 
-# Of a third of memory that was freed, nine tenths need not be sent any more.
+# Linux reports free memory in whole blocks of 2 MiB, so of 24 MiB some stay.
 freed_not_moved() {
 	local before after
-	before=$(number sent_bytes move.2) after=$(number sent_bytes move.3)
-	echo "sent before $before, after 80 MiB were freed $after"
-	[ $((before - after)) -gt $((72 << 20)) ]
+	before=$(number sent_bytes move.1) after=$(number sent_bytes move.2)
+	cat "$dir/balloon.dropped"
+	echo "sent before $before, after 24 MiB were freed $after"
+	[ $((before - after)) -gt $((16 << 20)) ]
 }
 
+# It was reported as free before, so there is no more to gain; but it must not come back either.
 balloon_not_moved() {
-	cat "$dir/balloon.ask" "$dir/balloon.asked" "$dir/balloon.5"
-	echo "sent before $(number sent_bytes move.4), with half in the balloon $(number sent_bytes move.5)"
-	[ "$(number size_bytes balloon.5)" = $((128 << 20)) ] &&
-		[ "$(number sent_bytes move.5)" -le "$(number sent_bytes move.4)" ]
+	local before after
+	before=$(number sent_bytes move.2) after=$(number sent_bytes move.3)
+	cat "$dir/balloon.ask" "$dir/balloon.asked" "$dir/balloon.3"
+	echo "sent before $before, with 32 MiB in the balloon $after"
+	[ "$(number size_bytes balloon.3)" = $((96 << 20)) ] && [ $((after - before)) -lt $((4 << 20)) ]
 }
 
 log_clean() {
@@ -75,14 +78,14 @@ log_clean() {
 
 lab_check 'the guest has a virtio network card with an address of its own' card_found
 lab_check 'the host answers its ping' grep -q 'lab: ping answered' "$dir/console"
-lab_check 'five moves' moved
+lab_check 'three moves' moved
 lab_check 'every line of the connection came back, once and in order' lines_whole
 lab_check 'one tap at a time stays on the bridge, and none in the end' ports_right
 lab_check 'memory that the guest freed is not moved' freed_not_moved
 lab_check 'memory in the balloon is not moved' balloon_not_moved
 lab_check 'the guest has nothing to warn about' log_clean
 echo "# $(tail -n 1 "$dir/peer.log")"
-echo "# bytes sent by the five moves: $(for n in 1 2 3 4 5; do number sent_bytes move.$n; done | xargs)"
+echo "# bytes sent by the three moves: $(for n in 1 2 3; do number sent_bytes move.$n; done | xargs)"
 [ $lab_failed = 0 ] || lab_host_explain net
 echo "1..$lab_points"
 [ $lab_failed = 0 ]
