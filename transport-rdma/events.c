@@ -168,6 +168,8 @@ static void watch_cm(struct xport *x)
 		if (type == RDMA_CM_EVENT_ADDR_CHANGE || type == RDMA_CM_EVENT_ESTABLISHED)
 			continue;
 		xrdma_cm_error(&why, type, status);
+		if (type == RDMA_CM_EVENT_DEVICE_REMOVAL)
+			xrdma_give_up(x, &why); /* the peer hears why, if the adapter still can */
 		xrdma_fail(x, &why,
 			type == RDMA_CM_EVENT_DISCONNECTED || type == RDMA_CM_EVENT_TIMEWAIT_EXIT);
 	}

@@ -34,7 +34,8 @@ struct pump {
 	struct wbuf msg;
 	struct mig_result *out;
 	uint64_t start, next_progress;
-	int64_t budget; /* bytes that --bandwidth lets go now, and as of when */
+	uint64_t gone_at; /* when the rendezvous was seen to have ended; 0: it has not */
+	int64_t budget;   /* bytes that --bandwidth lets go now, and as of when */
 	uint64_t budget_at;
 	bool spent;       /* waits until there is budget for a burst */
 	uint64_t idle_at; /* since when the link is idle for that; 0: it is not */
@@ -462,8 +463,15 @@ static void pump_watch(struct pump *p)
 		pump_simple(p, SOURCE_EV_CANCEL, 0, 0, 0);
 	if (now < p->next_progress)
 		return;
-	/* The end of the rendezvous is the end of the target, unless it is already committed to. */
-	if (!source_committed(&p->s) && rdv_peer_gone(p->rdv_fd)) {
+	/*
+	 * The end of the rendezvous is the end of the target, unless it is already committed to.
+	 * Why, the transport may know: it gets a moment to say so, but not while the guest is
+	 * frozen.
+	 */
+	if (!source_committed(&p->s) && rdv_peer_gone(p->rdv_fd) && !p->gone_at)
+		p->gone_at = now;
+	if (p->gone_at && !source_committed(&p->s) &&
+		(p->s.frozen || now - p->gone_at >= PUMP_GONE_NS)) {
 		err_set(&e, -ECONNRESET, "the target ended the connection");
 		pump_fault(p, SOURCE_EV_DOWN, &e);
 	}
