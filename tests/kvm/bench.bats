@@ -37,6 +37,17 @@ bench() {
 	[ -z "$(ls -d watari-bench.* 2>/dev/null)" ]
 }
 
+@test "both ends take little memory beside the guest's, and every move was predicted" {
+	bench --memory 1G --workset 2M --fill 16M --warm-up 0 --runs 2 --streams 1,auto --json r.json
+	json 'join "\n", map { "$_->{peak_source_bytes} $_->{peak_target_bytes} $_->{predicted_us}" } @runs'
+	[ "$(json '
+		my $most = (16 << 20) + (64 << 20) + (1 << 30) / 1000;
+		scalar grep { max($_->{peak_source_bytes}, $_->{peak_target_bytes}) >= $most } @runs')" = 0 ]
+	[ "$(json 'scalar grep { $_->{predicted_us} > 0 } @runs')" = 4 ]
+	[ "$(json 'join ",", map { $_->{systems}[0]{summary}{predicted} } @{$r->{cases}}')" = 2,2 ]
+	[ "$(json 'join ",", map { $_->{vmm}{streams} } @runs')" = 1,1,1,1 ]
+}
+
 # Of several moves the least disturbed is compared: noise only ever adds.
 @test "a stall of 30 ms in the switchover shows as 30 ms, to guest and observer, within 1 ms" {
 	bench $SMALL --test-stall 0,30ms --runs 6 --json r.json
