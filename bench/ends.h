@@ -59,8 +59,8 @@ int ends_spawn(const struct bench_ends *x, const struct ends_child *c, const cha
 /* A watari at end @n. */
 struct ends_child ends_self(const struct bench_end *n);
 /*
- * 0, or -ECHILD with a sentence if child *@pid (called @what) has ended, -ENOENT if its program could
- * not be started; then *@pid is 0.
+ * 0, or -ECHILD with a sentence if child *@pid (called @what) has ended, -ENOENT if its program
+ * could not be started; then *@pid is 0.
  */
 int ends_alive(pid_t *pid, const char *what, struct err *e);
 

@@ -67,7 +67,8 @@ int plots_distribution(
 
 	*svg = NULL;
 	if (rc == 0) {
-		fprintf(out, "set logscale y\nset bmargin 3.5\nset ylabel 'away (ms)'\nset xrange [-0.75:%g]\n",
+		fprintf(out,
+			"set logscale y\nset bmargin 3.5\nset ylabel 'away (ms)'\nset xrange [-0.75:%g]\n",
 			each - 0.4);
 		fprintf(out,
 			"set key outside top center horizontal reverse Left samplen 2\nset xtics (");
