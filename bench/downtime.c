@@ -108,6 +108,7 @@ static int downtime_report(const struct campaign *k)
 	int rc = 0;
 
 	report_table(k, p->json && strcmp(p->json, "-") == 0 ? stderr : stdout);
+	fflush(stdout); /* the table first, then what is wrong */
 	if (p->json && report_write(k, p->json, &e) < 0) {
 		fprintf(stderr, "watari: %s\n", e.msg);
 		rc = 1;

@@ -37,7 +37,10 @@ struct lane_result {
 /* A transport by its number, NULL behind the last. */
 typedef const struct xport_ops *(*lane_transports)(size_t i);
 
-/* The far end: serves one ask that comes on @fd, listening on @host. */
+/*
+ * The far end: serves one ask that comes on @fd, listening on @host; or runs the server of
+ * ib_write_bw for it (perftest.h).
+ */
 int lane_serve(int fd, const char *host, lane_transports at, struct err *e);
 /* The near end: asks on @fd, then connects to @host. */
 int lane_drive(int fd, const char *host, const struct lane_ask *ask, lane_transports at,

@@ -71,7 +71,7 @@ int perftest_parse(const char *text, uint32_t put, double *goodput, struct err *
 			return 0;
 		}
 		text = strchr(text, '\n');
-		text += text ? 1 : 0;
+		text = text ? text + 1 : NULL;
 	}
 	return err_set(
 		e, -EPROTO, "ib_write_bw gives no figure for writes of %" PRIu32 " bytes", put);

@@ -203,7 +203,10 @@ shot() {
 	command -v chromium >/dev/null || skip "there is no chromium: install it to see the page drawn"
 	shot light.png
 	shot dark.png --blink-settings=preferredColorScheme=0
-	! grep -E 'CONSOLE|Page load failed' light.png.log dark.png.log
+	shot narrow.png --window-size=400,4800
+	! grep -E 'CONSOLE|Page load failed' light.png.log dark.png.log narrow.png.log
+	# on a telephone the plots stay as large as they can be read, and are scrolled
+	[ "$("$ROOT/tests/lib/png-colours" narrow.png 2a7fd4 | sed -n 's/2a7fd4 //p')" -gt 50 ]
 	"$ROOT/tests/lib/png-colours" light.png 2a7fd4 ffffff 16191c >light.txt
 	"$ROOT/tests/lib/png-colours" dark.png 2a7fd4 ffffff 16191c >dark.txt
 	tail -n 3 light.txt dark.txt

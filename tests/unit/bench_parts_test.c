@@ -208,6 +208,7 @@ static void a_page_takes_no_words_for_markup(void **state)
 	text[n] = '\0';
 	fclose(f);
 	unlink(path);
+	assert_non_null(strstr(text, "pinned: nothing; "));
 	assert_null(strstr(text, "<script"));
 	assert_null(strstr(text, "<b>no"));
 	assert_null(strstr(text, "<i>"));
