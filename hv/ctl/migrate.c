@@ -106,6 +106,11 @@ static void move_thaw(void *arg)
 	vm_mig_ops.thaw(m->vm);
 }
 
+static void move_freeze_abandon(void *arg)
+{
+	vm_mig_ops.freeze_abandon(((struct ctl_move *)arg)->vm);
+}
+
 static int move_load(void *arg, struct rbuf *r, uint64_t elapsed_ns, struct err *e)
 {
 	return vm_mig_ops.load(((struct ctl_move *)arg)->vm, r, elapsed_ns, e);
@@ -119,6 +124,7 @@ static const struct mig_vm_ops move_vm_ops = {
 	.throttle = move_throttle,
 	.freeze = move_freeze,
 	.thaw = move_thaw,
+	.freeze_abandon = move_freeze_abandon,
 	.save = move_save,
 	.load = move_load,
 };

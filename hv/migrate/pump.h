@@ -11,7 +11,6 @@
 #include "hv/migrate/move.h"
 
 #define PUMP_ANSWER_TIMEOUT_NS (10ull * 1000000000) /* a silent peer is given up after this */
-#define PUMP_FROZEN_TIMEOUT_NS (5ull * 1000000000)  /* ... or this, while the guest is frozen */
 #define PUMP_PROGRESS_NS       (100ull * 1000000)
 #define PUMP_EVENTS            64
 #define PUMP_BUDGET_NS         (20ull * 1000000) /* what --bandwidth lets go in one burst */

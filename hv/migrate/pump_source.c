@@ -16,9 +16,11 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
+#include "hv/migrate/cancel.h"
 #include "hv/migrate/extents.h"
 #include "hv/migrate/plan.h"
 #include "hv/migrate/predict.h"
+#include "hv/migrate/quiesce.h"
 #include "hv/migrate/source.h"
 #include "hv/migrate/wire.h"
 
@@ -29,6 +31,7 @@ struct pump {
 	struct rdv_clock clock;
 	struct source s;
 	struct plan plan;
+	struct quiesce quiesce;
 	struct dirty_map found; /* scratch of a harvest */
 	struct wbuf msg;
 	struct mig_result *out;
@@ -46,9 +49,18 @@ struct pump {
 	uint64_t freeze_at, stopped_at, harvested_at, posted_at, saved_at, loaded_at, thawed_at;
 };
 
+/*
+ * A cancel goes before anything that would carry the move on: so a guest is not frozen for a move
+ * that is cancelled, and LOADED, which commits, is told only if no cancel was first. After the
+ * commit the machine ignores it.
+ */
 static void pump_event(struct pump *p, struct source_event ev)
 {
 	ev.now = clock_mono_ns();
+	if (mig_is_cancelled(p->a->cancel) ||
+		(ev.type == SOURCE_EV_LOADED && !mig_may_commit(p->a->cancel)))
+		source_step(&p->s,
+			&(struct source_event){ .type = SOURCE_EV_CANCEL, .now = ev.now });
 	source_step(&p->s, &ev);
 }
 
@@ -158,16 +170,34 @@ static void pump_test_stall(uint64_t ns)
 		usleep(50);
 }
 
+static void pump_tick(struct pump *p)
+{
+	pump_simple(p, SOURCE_EV_TICK, p->plan.pages_sent << GMEM_PAGE_SHIFT,
+		p->plan.todo_pages + p->plan.inflight_pages, 0);
+}
+
 static void pump_do_freeze(struct pump *p)
 {
 	struct err e = { 0 };
+	int r;
 
 	urgency_set(URGENCY_HIGH);
 	p->freeze_at = clock_mono_ns();
 	pump_share(p, p->share);
 	p->out->predicted_blackout_ns = p->s.predicted_ns;
 	p->out->rounds = p->s.round;
-	if (p->a->ops->freeze(p->a->vm, &e)) {
+	/* Who cancelled since the decision to freeze is still in time. */
+	if (mig_is_cancelled(p->a->cancel)) {
+		pump_tick(p);
+		return;
+	}
+	quiesce_arm(&p->quiesce, limits_deadline(&p->s));
+	r = p->a->ops->freeze(p->a->vm, &e);
+	if (!quiesce_disarm(&p->quiesce)) {
+		pump_tick(p); /* past the limit: the guest goes on already, nothing may follow */
+		return;
+	}
+	if (r) {
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
 	}
@@ -383,6 +413,8 @@ static enum mig_phase pump_phase(const struct pump *p)
 		return MIG_PHASE_INIT;
 	if (p->s.state < SOURCE_FREEZE)
 		return MIG_PHASE_COPY;
+	if (p->s.state == SOURCE_FREEZE)
+		return MIG_PHASE_QUIESCE;
 	if (p->s.state < SOURCE_DONE)
 		return MIG_PHASE_FROZEN;
 	return p->s.state == SOURCE_DONE ? MIG_PHASE_DONE : MIG_PHASE_FAILED;
@@ -417,10 +449,8 @@ static void pump_watch(struct pump *p)
 	uint64_t now = clock_mono_ns();
 	struct err e;
 
-	if (now >= source_deadline(&p->s))
-		pump_simple(p, SOURCE_EV_TICK, 0, 0, 0);
-	if (p->a->cancel && __atomic_load_n(p->a->cancel, __ATOMIC_RELAXED))
-		pump_simple(p, SOURCE_EV_CANCEL, 0, 0, 0);
+	if (now >= source_deadline(&p->s) || mig_is_cancelled(p->a->cancel))
+		pump_tick(p);
 	if (now < p->next_progress)
 		return;
 	/* The end of the rendezvous is the end of the target, unless it is already committed to. */
@@ -469,13 +499,15 @@ static int pump_init(struct pump *p, struct err *e)
 		.downtime_limit_ns = p->a->params.downtime_limit_ns,
 		.on_stall = p->a->params.on_stall,
 		.answer_timeout_ns = PUMP_ANSWER_TIMEOUT_NS,
-		.frozen_timeout_ns = PUMP_FROZEN_TIMEOUT_NS,
+		.limits = p->a->params.limits,
 		.rtt_ns = p->clock.rtt_ns,
 	};
 	int r = plan_init(&p->plan, p->a->mem, e);
 
 	if (!r)
 		r = dirty_map_init(&p->found, p->a->mem, e);
+	if (quiesce_init(&p->quiesce, p->a->ops, p->a->vm, r ? NULL : e) && !r)
+		r = -EAGAIN;
 	wbuf_init(&p->msg);
 	source_init(&p->s, &sp);
 	return r;
@@ -496,7 +528,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	if (r)
 		goto out;
 	urgency_set(URGENCY_BACKGROUND);
-	pump_simple(&p, SOURCE_EV_CONNECTED, 0, 0, 0);
+	pump_simple(&p, SOURCE_EV_CONNECTED, p.start - a->begun_ns, 0, 0);
 	while (!p.finished) {
 		if (source_todo(&p.s, &d)) {
 			pump_do(&p, &d);
@@ -516,6 +548,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	r = p.s.state == SOURCE_DONE ? 0 : p.s.err.code;
 out:
 	urgency_set(URGENCY_NORMAL);
+	quiesce_fini(&p.quiesce);
 	plan_fini(&p.plan);
 	dirty_map_fini(&p.found);
 	wbuf_fini(&p.msg);

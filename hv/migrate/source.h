@@ -9,7 +9,8 @@
  *
  * Invariant (one owner): SOURCE_DO_THAW is given in every ending before SOURCE_DO_COMMIT was, if
  * the guest was frozen, and never after it. After SOURCE_DO_COMMIT the endings are DONE and
- * IN_DOUBT; the place where a later protocol asks an arbiter is source_in_doubt().
+ * IN_DOUBT; the place where a later protocol asks an arbiter is source_in_doubt(). The limits of
+ * the phases (limits.h) end with the commit, so none can thaw a guest that was handed over.
  * Next in the flow: hv/migrate/pump.h.
  */
 #ifndef WATARI_MIGRATE_SOURCE_H
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
+#include "hv/migrate/limits.h"
 
 enum source_state {
 	SOURCE_IDLE,
@@ -40,7 +42,7 @@ enum source_state {
 };
 
 enum source_event_type {
-	SOURCE_EV_CONNECTED, /* a: fixed cost guess in ns, see source_params */
+	SOURCE_EV_CONNECTED, /* a: ns that connecting took, of the init phase */
 	SOURCE_EV_READY,     /* a: rehearsed save ns, b: rehearsed load ns, c: state bytes */
 	SOURCE_EV_TRACKING,  /* tracking is on, the first pages are planned. a: pages to send */
 	SOURCE_EV_SENT,      /* everything planned was posted. a: bytes of this round */
@@ -50,7 +52,7 @@ enum source_event_type {
 	SOURCE_EV_SAVED,  /* state is posted. a: bytes */
 	SOURCE_EV_LOADED, /* a: ns the target took */
 	SOURCE_EV_THAWED,
-	SOURCE_EV_TICK,   /* time passes */
+	SOURCE_EV_TICK,   /* time passes. a: bytes sent so far, b: pages left; a 0: not known */
 	SOURCE_EV_CANCEL, /* the user gives the move up */
 	SOURCE_EV_ABORT,  /* the target gives it up: text */
 	SOURCE_EV_DOWN,   /* the connection is gone: text */
@@ -100,7 +102,7 @@ struct source_params {
 	uint64_t downtime_limit_ns;
 	enum mig_on_stall on_stall;
 	uint64_t answer_timeout_ns; /* how long the target may take to answer in the copy phase */
-	uint64_t frozen_timeout_ns; /* how long the guest may stay frozen before commit */
+	struct mig_limits limits;   /* of the phases */
 	uint64_t rtt_ns;            /* measured at the rendezvous */
 };
 
@@ -117,6 +119,9 @@ struct source {
 	unsigned polish; /* rounds made although the limit was met, to get well below it */
 	unsigned share;  /* what the vCPUs are left with: SOURCE_SHARE_FULL unless throttled */
 	uint64_t since;  /* when the present wait began */
+	uint64_t phase_start; /* when the present phase began, see limits.h */
+	uint64_t done_bytes;  /* page payload of all rounds whose pages were posted */
+	uint64_t sent_bytes, left_pages; /* as last heard, for what is said at the end */
 	uint64_t round_start, round_bytes;
 	uint64_t best_pages;       /* fewest pages left after any round */
 	uint64_t residual_pages;   /* after the last harvest */
