@@ -218,8 +218,8 @@ static int campaign_case(struct stage *s, unsigned number, struct err *e)
 		bench_config_title(c, title, sizeof(title)));
 	if (c->vcpus > s->k->machine.cpus)
 		progress_line(s->p,
-			"  %u vCPUs share %u processors: most pauses will be waits for one", c->vcpus,
-			s->k->machine.cpus);
+			"  %u vCPUs share %u processors: most pauses will be waits for one",
+			c->vcpus, s->k->machine.cpus);
 	warm_release(&s->warm); /* it counts as taken, and the target's share is counted already */
 	s->keep = bench_plan_fit(c, s->n) >= s->n;
 	if (!s->keep)

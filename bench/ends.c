@@ -124,7 +124,8 @@ static _Noreturn void ends_exec(
 	if (c->keep_fd >= 0)
 		fcntl(c->keep_fd, F_SETFD, 0);
 	if (in >= 0 && out >= 0 && log >= 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 &&
-		dup2(log, 2) == 2 && setenv("WATARI_RUNTIME_DIR", c->dir, 1) == 0)
+		dup2(log, 2) == 2 && setenv("WATARI_RUNTIME_DIR", c->dir, 1) == 0 &&
+		setenv("WATARI_STATE_DIR", c->dir, 1) == 0)
 		execvp(c->program, (char *const *)args);
 	_exit(127);
 }

@@ -25,8 +25,8 @@ static const struct {
 		"use a faster link, raise --bandwidth, or freeze earlier with a longer "
 		"--downtime-limit",
 		0 },
-	[MIG_LIMIT_QUIESCE] = { "quiesce", "--quiesce-timeout",
-		"move when its disks answer faster", 5 * NSEC_PER_SEC },
+	[MIG_LIMIT_QUIESCE] = { "quiesce", "--quiesce-timeout", "move when its disks answer faster",
+		5 * NSEC_PER_SEC },
 	[MIG_LIMIT_FROZEN] = { "frozen", "--frozen-timeout",
 		"use a faster link, or freeze with less left by a shorter --downtime-limit",
 		NSEC_PER_SEC },
@@ -102,20 +102,20 @@ uint64_t limits_deadline(const struct source *s)
 
 	if (phase == MIG_LIMITS || !s->params.limits.ns[phase])
 		return UINT64_MAX;
-	return s->phase_start + s->params.limits.ns[phase];
+	return s->far.phase_start + s->params.limits.ns[phase];
 }
 
 void limits_note(struct source *s, const struct source_event *ev)
 {
 	switch (ev->type) {
-	case SOURCE_EV_CONNECTED: s->phase_start = ev->now - ev->a; break;
+	case SOURCE_EV_CONNECTED: s->far.phase_start = ev->now - ev->a; break;
 	case SOURCE_EV_TRACKING:
-	case SOURCE_EV_HARVESTED: s->left_pages = ev->a; break;
-	case SOURCE_EV_SENT: s->sent_bytes = s->done_bytes += ev->a; break;
+	case SOURCE_EV_HARVESTED: s->far.left_pages = ev->a; break;
+	case SOURCE_EV_SENT: s->far.sent_bytes = s->far.done_bytes += ev->a; break;
 	case SOURCE_EV_TICK:
 		if (ev->a) {
-			s->sent_bytes = ev->a;
-			s->left_pages = ev->b;
+			s->far.sent_bytes = ev->a;
+			s->far.left_pages = ev->b;
 		}
 		break;
 	default: break;
@@ -133,10 +133,11 @@ static const char *limits_far(const struct source *s, char *out, size_t n)
 		return out;
 	}
 	at = snprintf(out, n, "in round %u, %s sent, %s left", s->round,
-		size_format(s->sent_bytes, sent, sizeof(sent)),
-		size_format(s->left_pages * GMEM_PAGE_SIZE, left, sizeof(left)));
+		size_format(s->far.sent_bytes, sent, sizeof(sent)),
+		size_format(s->far.left_pages * GMEM_PAGE_SIZE, left, sizeof(left)));
 	if (s->goodput && at > 0 && (size_t)at < n)
-		snprintf(out + at, n - (size_t)at, "; the guest dirties %s/s, the link carries %s/s",
+		snprintf(out + at, n - (size_t)at,
+			"; the guest dirties %s/s, the link carries %s/s",
 			size_format(s->dirty_rate, dirty, sizeof(dirty)),
 			size_format(s->goodput, link, sizeof(link)));
 	return out;
@@ -148,7 +149,7 @@ int limits_explain(const struct source *s, uint64_t now, struct err *e)
 	char limit[32], took[32], far[192];
 
 	duration_format(s->params.limits.ns[phase], limit, sizeof(limit));
-	duration_format(now - s->phase_start, took, sizeof(took));
+	duration_format(now - s->far.phase_start, took, sizeof(took));
 	return err_set(e, -ETIMEDOUT,
 		"the %s phase took %s, longer than its limit of %s: %s. Raise %s, or %s",
 		limits[phase].name, took, limit, limits_far(s, far, sizeof(far)),

@@ -25,6 +25,20 @@ struct mig_limits {
 	uint64_t ns[MIG_LIMITS]; /* 0: no limit */
 };
 
+/* How far a move got: since when its phase lasts, and what is said of it when it is given up. */
+struct mig_far {
+	uint64_t phase_start;            /* monotonic ns */
+	uint64_t done_bytes;             /* page payload of all rounds whose pages were posted */
+	uint64_t sent_bytes, left_pages; /* as last heard */
+};
+
+/* What to do about a guest that dirties memory faster than it can be sent. */
+enum mig_on_stall {
+	MIG_ON_STALL_THROTTLE, /* slow its writers down, as little as suffices; then as ABORT */
+	MIG_ON_STALL_FREEZE,   /* freeze it all the same: the blackout exceeds the limit */
+	MIG_ON_STALL_ABORT,    /* give the move up */
+};
+
 #define MIG_LIMIT_MOST_NS (30ull * 24 * 3600 * 1000000000) /* longer is a slip of the keyboard */
 
 /* 30 s, none, 5 s, 1 s. */

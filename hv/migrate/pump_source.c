@@ -59,8 +59,8 @@ static void pump_event(struct pump *p, struct source_event ev)
 	ev.now = clock_mono_ns();
 	if (mig_is_cancelled(p->a->cancel) ||
 		(ev.type == SOURCE_EV_LOADED && !mig_may_commit(p->a->cancel)))
-		source_step(&p->s,
-			&(struct source_event){ .type = SOURCE_EV_CANCEL, .now = ev.now });
+		source_step(
+			&p->s, &(struct source_event){ .type = SOURCE_EV_CANCEL, .now = ev.now });
 	source_step(&p->s, &ev);
 }
 

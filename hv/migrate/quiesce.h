@@ -4,8 +4,8 @@
  * it: past the limit it lets the vCPUs go on (freeze_abandon() of vm_ops.h) while freeze() may
  * still wait for a device.
  * Invariant (one owner): quiesce_disarm() returns either true, and then nothing was let go and
- * nothing will be, or false, and then the move must be given up. The two are decided under one lock.
- * Next in the flow: hv/migrate/pump_source.c.
+ * nothing will be, or false, and then the move must be given up. The two are decided under one
+ * lock. Next in the flow: hv/migrate/pump_source.c.
  */
 #ifndef WATARI_MIGRATE_QUIESCE_H
 #define WATARI_MIGRATE_QUIESCE_H

@@ -26,7 +26,7 @@ static void source_goto(struct source *s, enum source_state st, const struct sou
 	s->state = st;
 	s->since = ev->now;
 	if (limits_phase(s) != was)
-		s->phase_start = ev->now;
+		s->far.phase_start = ev->now;
 }
 
 /*

@@ -88,13 +88,6 @@ struct source_todo {
 	uint64_t a;
 };
 
-/* What to do about a guest that dirties memory faster than it can be sent. */
-enum mig_on_stall {
-	MIG_ON_STALL_THROTTLE, /* slow its writers down, as little as suffices; then as ABORT */
-	MIG_ON_STALL_FREEZE,   /* freeze it all the same: the blackout exceeds the limit */
-	MIG_ON_STALL_ABORT,    /* give the move up */
-};
-
 #define SOURCE_SHARE_FULL  1000u /* thousandths of its time that a vCPU may run */
 #define SOURCE_SHARE_LEAST 10u
 
@@ -113,15 +106,13 @@ struct source {
 	enum source_state state;
 	struct source_todo todo[SOURCE_TODOS];
 	unsigned ntodo;
+	struct mig_far far;
 	bool frozen, tracking;
 	unsigned round;  /* of the pass being sent, 1 and up */
 	unsigned stalls; /* rounds in a row that did not get smaller */
 	unsigned polish; /* rounds made although the limit was met, to get well below it */
 	unsigned share;  /* what the vCPUs are left with: SOURCE_SHARE_FULL unless throttled */
 	uint64_t since;  /* when the present wait began */
-	uint64_t phase_start; /* when the present phase began, see limits.h */
-	uint64_t done_bytes;  /* page payload of all rounds whose pages were posted */
-	uint64_t sent_bytes, left_pages; /* as last heard, for what is said at the end */
 	uint64_t round_start, round_bytes;
 	uint64_t best_pages;       /* fewest pages left after any round */
 	uint64_t residual_pages;   /* after the last harvest */

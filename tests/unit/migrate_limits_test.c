@@ -47,9 +47,9 @@ struct sim {
 
 static void sim_init(struct sim *m, const struct mig_limits *l)
 {
-	struct source_params p = { .downtime_limit_ns = NSEC_PER_SEC,
-		.answer_timeout_ns = ANSWER_NS,
-		.limits = *l };
+	struct source_params p = {
+		.downtime_limit_ns = NSEC_PER_SEC, .answer_timeout_ns = ANSWER_NS, .limits = *l
+	};
 
 	memset(m, 0, sizeof(*m));
 	source_init(&m->s, &p);
@@ -148,12 +148,14 @@ static void whatever_comes_late_the_guest_has_one_owner(void **state)
 					sim_init(&m, &l);
 					sim_walk(&m, n);
 					sim_feed(&m,
-						(struct source_event){ .type = (enum source_event_type)type,
+						(struct source_event){
+							.type = (enum source_event_type)type,
 							.a = 1 },
 						waits[w]);
 					late += m.s.err.code == -ETIMEDOUT;
 					/* and then the target or the link is gone for good */
-					sim_feed(&m, (struct source_event){ .type = SOURCE_EV_DOWN },
+					sim_feed(&m,
+						(struct source_event){ .type = SOURCE_EV_DOWN },
 						STEP_NS);
 					sim_check_end(&m);
 					ends++;
