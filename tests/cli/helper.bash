@@ -8,7 +8,7 @@ setup() {
 	W=${WATARI:-build/watari}
 	[[ $W == /* ]] || W=$ROOT/$W
 	[ -x "$W" ] || skip "there is no binary at $W: run make"
-	export WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/run
+	export WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/run WATARI_STATE_DIR=$BATS_TEST_TMPDIR/state
 	cd "$BATS_TEST_TMPDIR" || return 1
 }
 

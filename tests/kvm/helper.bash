@@ -14,6 +14,7 @@ setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
 	"$W" bench guest --output guest.elf
 	mkdir A B C
+	export WATARI_STATE_DIR=$BATS_TEST_TMPDIR/state # of all "hosts"
 }
 
 teardown() {
