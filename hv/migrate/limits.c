@@ -113,6 +113,7 @@ void limits_note(struct source *s, const struct source_event *ev)
 	case SOURCE_EV_HARVESTED: s->far.left_pages = ev->a; break;
 	case SOURCE_EV_SENT: s->far.sent_bytes = s->far.done_bytes += ev->a; break;
 	case SOURCE_EV_TICK:
+	case SOURCE_EV_CANCEL:
 		if (ev->a) {
 			s->far.sent_bytes = ev->a;
 			s->far.left_pages = ev->b;

@@ -56,11 +56,15 @@ struct pump {
  */
 static void pump_event(struct pump *p, struct source_event ev)
 {
-	ev.now = clock_mono_ns();
+	struct source_event cancel = { .type = SOURCE_EV_CANCEL,
+		.now = clock_mono_ns(),
+		.a = p->plan.pages_sent << GMEM_PAGE_SHIFT,
+		.b = p->plan.todo_pages + p->plan.inflight_pages };
+
+	ev.now = cancel.now;
 	if (mig_is_cancelled(p->a->cancel) ||
 		(ev.type == SOURCE_EV_LOADED && !mig_may_commit(p->a->cancel)))
-		source_step(
-			&p->s, &(struct source_event){ .type = SOURCE_EV_CANCEL, .now = ev.now });
+		source_step(&p->s, &cancel);
 	source_step(&p->s, &ev);
 }
 

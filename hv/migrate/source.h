@@ -53,7 +53,7 @@ enum source_event_type {
 	SOURCE_EV_LOADED, /* a: ns the target took */
 	SOURCE_EV_THAWED,
 	SOURCE_EV_TICK,   /* time passes. a: bytes sent so far, b: pages left; a 0: not known */
-	SOURCE_EV_CANCEL, /* the user gives the move up */
+	SOURCE_EV_CANCEL, /* the user gives the move up. a, b as of TICK */
 	SOURCE_EV_ABORT,  /* the target gives it up: text */
 	SOURCE_EV_DOWN,   /* the connection is gone: text */
 	SOURCE_EV_FAILED, /* a to-do could not be done: text */
