@@ -131,7 +131,8 @@ static _Noreturn void ends_exec(
 	if (x->pin && x->pin->text && sched_setaffinity(0, sizeof(x->pin->set), &x->pin->set) < 0)
 		_exit(ENDS_NOT_PINNED);
 	if (in >= 0 && out >= 0 && log >= 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 &&
-		dup2(log, 2) == 2 && setenv("WATARI_RUNTIME_DIR", c->dir, 1) == 0)
+		dup2(log, 2) == 2 && setenv("WATARI_RUNTIME_DIR", c->dir, 1) == 0 &&
+		setenv("WATARI_STATE_DIR", c->dir, 1) == 0)
 		execvp(c->program, (char *const *)args);
 	_exit(ENDS_NOT_STARTED);
 }

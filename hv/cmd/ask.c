@@ -58,8 +58,11 @@ int ask_run(const struct ask *a, int argc, char **argv)
 	json_t *answer;
 
 	cmd_parse(&argp, argc, argv, &args);
-	if (ctl_ask(NULL, args.name, a->op, &answer, &e) < 0)
+	if (ctl_ask(NULL, args.name, a->op, &answer, &e) < 0) {
+		if (a->explain)
+			a->explain(args.name, &e);
 		return cmd_fail(&e);
+	}
 	json_object_del(answer, "ok");
 	if (args.json) {
 		json_object_set_new(answer, "name", json_string(args.name));

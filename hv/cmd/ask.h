@@ -12,6 +12,8 @@ struct ask {
 	const char *doc; /* for --help */
 	/* Tells a person what the answer is. */
 	void (*tell)(const char *name, const json_t *answer);
+	/* Finds better words for why nobody answered; may be NULL. */
+	void (*explain)(const char *name, struct err *e);
 };
 
 /* Parses, asks, prints the answer (--json: all of it but "ok"). Returns the exit code. */

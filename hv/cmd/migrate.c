@@ -20,6 +20,7 @@
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
 #include "hv/ctl/client.h"
+#include "hv/ctl/limits.h"
 #include "hv/migrate/streams.h"
 
 #define MIGRATE_LINE_NS NSEC_PER_SEC /* between plain progress lines */
@@ -27,6 +28,7 @@
 struct migrate_args {
 	const char *name, *to, *transport, *limit, *streams, *on_stall, *bandwidth;
 	const char *rdma_device, *rdma_pin;
+	struct ctl_limits limits;
 	bool json, verbose;
 };
 
@@ -37,7 +39,8 @@ enum {
 	MIGRATE_STALL,
 	MIGRATE_BANDWIDTH,
 	MIGRATE_DEVICE,
-	MIGRATE_PIN
+	MIGRATE_PIN,
+	MIGRATE_TIMEOUT /* and the other phases' */
 };
 
 static const struct argp_option migrate_options[] = {
@@ -76,6 +79,23 @@ static const struct argp_option migrate_options[] = {
 		.doc = "Over RDMA, what is registered and so pinned: what the guest has touched, in "
 		       "chunks, or by on-demand paging where that does not fit (auto, the default); "
 		       "everything; chunks and nothing else; on-demand paging and nothing else" },
+	{ .name = "init-timeout",
+		.key = MIGRATE_TIMEOUT + MIG_LIMIT_INIT,
+		.arg = "TIME|none",
+		.doc = "Give up if the first page cannot go by then (default 30s)" },
+	{ .name = "copy-timeout",
+		.key = MIGRATE_TIMEOUT + MIG_LIMIT_COPY,
+		.arg = "TIME|none",
+		.doc = "Give up if memory is copied for longer (default none)" },
+	{ .name = "quiesce-timeout",
+		.key = MIGRATE_TIMEOUT + MIG_LIMIT_QUIESCE,
+		.arg = "TIME|none",
+		.doc = "Give up if CPUs and devices take longer to stop (default 5s)" },
+	{ .name = "frozen-timeout",
+		.key = MIGRATE_TIMEOUT + MIG_LIMIT_FROZEN,
+		.arg = "TIME|none",
+		.doc = "Give up if the guest would stay frozen for longer before it is handed over "
+		       "(default 1s, or twice the downtime limit if that is more)" },
 	{ .name = "verbose", .key = 'v', .doc = "Tell the steps of the blackout" },
 	{ .name = "json",
 		.key = 'j',
@@ -96,6 +116,10 @@ static error_t migrate_option(int key, char *arg, struct argp_state *state)
 	case MIGRATE_BANDWIDTH: a->bandwidth = arg; break;
 	case MIGRATE_DEVICE: a->rdma_device = arg; break;
 	case MIGRATE_PIN: a->rdma_pin = arg; break;
+	case MIGRATE_TIMEOUT + MIG_LIMIT_INIT:
+	case MIGRATE_TIMEOUT + MIG_LIMIT_COPY:
+	case MIGRATE_TIMEOUT + MIG_LIMIT_QUIESCE:
+	case MIGRATE_TIMEOUT + MIG_LIMIT_FROZEN: a->limits.text[key - MIGRATE_TIMEOUT] = arg; break;
 	case 'v': a->verbose = true; break;
 	case 'j': a->json = true; break;
 	case ARGP_KEY_ARG:
@@ -117,8 +141,8 @@ static const struct argp migrate_argp = {
 	.parser = migrate_option,
 	.args_doc = "NAME",
 	.doc = "Move guest NAME, while it runs, to the host where 'watari receive' listens on "
-	       "ADDR:PORT. Ctrl-C gives the move up; the guest then goes on here. Of a guest that does "
-	       "not run, the definition that this host keeps moves.",
+	       "ADDR:PORT. Ctrl-C, or 'watari cancel NAME', gives the move up; the guest then goes "
+	       "on here. Of a guest that does not run, the definition that this host keeps moves.",
 };
 
 /* The request, with every value checked here, so that the error is about what was typed. */
@@ -150,7 +174,9 @@ static int migrate_request(const struct migrate_args *a, json_t **out, struct er
 		"transport", a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall",
 		a->on_stall, "streams", (json_int_t)streams, "bandwidth", (json_int_t)bandwidth,
 		"rdma_device", rdma.device, "rdma_pin", xport_pin_name(rdma.pin));
-	return *out ? 0 : err_set(e, -EINVAL, "an argument is not UTF-8 text");
+	if (!*out)
+		return err_set(e, -EINVAL, "an argument is not UTF-8 text");
+	return ctl_limits_put(&a->limits, limit, *out, e);
 }
 
 /* ---- showing --------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #include "hv/base/log.h"
 #include "hv/ctl/console.h"
 #include "hv/ctl/internal.h"
+#include "hv/ctl/limits.h"
 
 #define GUEST_DRAIN_MS 1000 /* how long a reader may take to fetch the last answer */
 
@@ -142,7 +143,8 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 		(rc = ctl_get_u64(j, "bandwidth", 0, INT64_MAX, &p->bandwidth, e)) < 0 ||
 		(rc = ctl_get_u64(j, "test_stall_ns", 0, NSEC_PER_SEC, &p->test_stall_ns, e)) < 0 ||
 		(rc = ctl_get_u64(j, "downtime_limit_ns", 1, 60 * NSEC_PER_SEC,
-			 &p->downtime_limit_ns, e)) < 0)
+			 &p->downtime_limit_ns, e)) < 0 ||
+		(rc = ctl_limits_get(j, p->downtime_limit_ns, &p->limits, e)) < 0)
 		return rc;
 	if (!text)
 		return err_set(e, -EINVAL, "'to' is missing: where shall the guest move?");
@@ -153,6 +155,37 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 	if (rc < 0)
 		return rc;
 	return ctl_addr_parse(text, NULL, 1, to, e);
+}
+
+static int guest_moves_already(struct ctl_guest *g, struct err *e)
+{
+	const char *name = vm_config(g->vm)->name;
+	char text[CTL_ADDR_MAX];
+	struct mig_progress p;
+	struct ctl_addr to;
+
+	if (g->arriving)
+		return err_set(e, -EBUSY, "guest '%s' is still arriving here", name);
+	ctl_move_look(g->move, &to, NULL, &p);
+	return err_set(e, -EBUSY,
+		"guest '%s' is on a move already, to %s; 'watari cancel %s' gives that up", name,
+		ctl_addr_format(&to, text), name);
+}
+
+static void op_cancel(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
+{
+	struct err e = { 0 };
+
+	(void)request;
+	if (g->move) {
+		ctl_move_cancel_for(g->move, c);
+		return;
+	}
+	if (g->in_doubt[0])
+		err_set(&e, -EALREADY, "it is too late: %s", g->in_doubt);
+	else
+		err_set(&e, -EINVAL, "guest '%s' is not on a move", vm_config(g->vm)->name);
+	ctl_conn_refuse(c, &e);
 }
 
 static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
@@ -171,7 +204,7 @@ static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *re
 	if (g->in_doubt[0])
 		rc = err_set(&e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
 	else if (g->move)
-		rc = err_set(&e, -EBUSY, "guest '%s' is on a move already", vm_config(g->vm)->name);
+		rc = guest_moves_already(g, &e);
 	else if (info.hold & VM_HOLD_STOPPED)
 		rc = err_set(&e, -EBUSY, "guest '%s' has stopped", vm_config(g->vm)->name);
 	else
@@ -245,6 +278,7 @@ static const struct {
 	{ .op = "memory", .run = op_memory },
 	{ .op = "balloon", .run = op_balloon, .settled = true },
 	{ .op = "migrate", .run = op_migrate, .settled = true },
+	{ .op = "cancel", .run = op_cancel },
 };
 
 /* Keeps a request for guest_waiting(). Always finds room: a held client asks nothing more. */
@@ -306,6 +340,8 @@ static void guest_leave(void *arg, struct ctl_conn *c, bool gone)
 	}
 	if (gone)
 		guest_stop_forget(g, c);
+	if (gone && g->move)
+		ctl_move_forget(g->move, c);
 	if (c != g->asker)
 		return;
 	if (g->move)

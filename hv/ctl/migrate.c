@@ -17,6 +17,10 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/base/log.h"
+#include "hv/ctl/cancel.h"
+#include "hv/ctl/history.h"
+#include "hv/migrate/cancel.h"
 #include "hv/vm/balloon.h"
 
 #define MOVE_PROGRESS_NS (100 * NSEC_PER_MSEC)
@@ -29,14 +33,15 @@ struct ctl_move {
 	bool leaving;
 	int efd;
 	pthread_t thread;
-	int cancel; /* atomic, see mig_source_args */
+	int cancel;                  /* atomic, see mig_source_args */
+	struct ctl_cancel cancelled; /* who waits to hear of it */
 	/* the move's thread only, until done */
 	struct mig_vm_ops ops;
 	struct mig_source_args source;
 	struct mig_target_args target;
 	struct rdv_offer offer;
 	int fd; /* the rendezvous of an arrival */
-	char listen_host[CTL_HOST_MAX];
+	char listen_host[CTL_HOST_MAX], from[XPORT_HOST_MAX];
 	struct mig_result result;
 	struct err err;
 	int rc;
@@ -107,6 +112,11 @@ static void move_thaw(void *arg)
 	vm_mig_ops.thaw(m->vm);
 }
 
+static void move_freeze_abandon(void *arg)
+{
+	vm_mig_ops.freeze_abandon(((struct ctl_move *)arg)->vm);
+}
+
 static int move_load(void *arg, struct rbuf *r, uint64_t elapsed_ns, struct err *e)
 {
 	return vm_mig_ops.load(((struct ctl_move *)arg)->vm, r, elapsed_ns, e);
@@ -120,6 +130,7 @@ static const struct mig_vm_ops move_vm_ops = {
 	.throttle = move_throttle,
 	.freeze = move_freeze,
 	.thaw = move_thaw,
+	.freeze_abandon = move_freeze_abandon,
 	.save = move_save,
 	.load = move_load,
 };
@@ -153,6 +164,29 @@ static void move_progress(void *arg, const struct mig_progress *p)
 	move_ring(m);
 }
 
+/* On the move's thread, which may wait for a disk. A history that cannot be kept fails no move. */
+static void move_remember(struct ctl_move *m)
+{
+	char here[CTL_HOST_MAX] = "", peer[CTL_ADDR_MAX] = "";
+	struct err e = { 0 };
+	struct history_move h = { .guest = vm_config(m->vm)->name,
+		.leaving = m->leaving,
+		.from = m->leaving ? here : peer,
+		.to = m->leaving ? peer : here,
+		.real_ns = clock_real_ns(),
+		.rc = m->rc,
+		.result = &m->result,
+		.err = &m->err };
+
+	gethostname(here, sizeof(here) - 1);
+	if (m->leaving)
+		ctl_addr_format(&m->to, peer);
+	else
+		snprintf(peer, sizeof(peer), "%s", m->from);
+	if (history_append(ctl_state_dir(), &h, HISTORY_MOST, &e) < 0)
+		log_warn("the move of guest %s is not in the history: %s", h.guest, e.msg);
+}
+
 static void *move_thread(void *arg)
 {
 	struct ctl_move *m = arg;
@@ -166,6 +200,7 @@ static void *move_thread(void *arg)
 	} else {
 		m->rc = mig_target_run(&m->target, &m->result, &m->err);
 	}
+	move_remember(m);
 	pthread_mutex_lock(&m->lock);
 	m->done = true;
 	pthread_mutex_unlock(&m->lock);
@@ -225,6 +260,8 @@ static void move_news(void *arg, uint32_t events)
 		return;
 	}
 	pthread_join(m->thread, NULL);
+	/* before done(): then the next request of who is answered here finds the move gone */
+	ctl_cancel_ended(&m->cancelled, &m->err);
 	m->hooks.done(m->hooks.arg, m->rc, &m->result, &m->err);
 	move_free(m);
 }
@@ -243,6 +280,7 @@ static struct ctl_move *move_new(
 	m->hooks = *hooks;
 	m->fd = -1;
 	m->transport = "";
+	ctl_cancel_init(&m->cancelled, l);
 	pthread_mutex_init(&m->lock, NULL);
 	m->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->efd < 0) {
@@ -344,6 +382,8 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 	m->fd = fd;
 	m->offer = *offer;
 	snprintf(m->listen_host, sizeof(m->listen_host), "%s", listen_host);
+	if (rdv_host(fd, true, m->from, NULL) < 0)
+		m->from[0] = '\0';
 	m->target = (struct mig_target_args){
 		.mem = vm_mem(vm),
 		.ops = &move_vm_ops,
@@ -366,9 +406,35 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 	return 0;
 }
 
-void ctl_move_cancel(struct ctl_move *m)
+bool ctl_move_cancel(struct ctl_move *m)
 {
-	__atomic_store_n(&m->cancel, 1, __ATOMIC_RELEASE);
+	return mig_cancel(&m->cancel);
+}
+
+void ctl_move_cancel_for(struct ctl_move *m, struct ctl_conn *c)
+{
+	struct mig_progress p;
+	struct err e = { 0 };
+
+	if (!m->leaving)
+		err_set(&e, -EBUSY,
+			"guest '%s' is arriving here: cancel its move where it comes from, %s",
+			vm_config(m->vm)->name, m->from);
+	else if (!ctl_move_cancel(m))
+		err_set(&e, -EALREADY,
+			"it is too late: guest '%s' has been handed over to the target",
+			vm_config(m->vm)->name);
+	if (e.code) {
+		ctl_conn_refuse(c, &e);
+		return;
+	}
+	ctl_move_look(m, NULL, NULL, &p);
+	ctl_cancel_wait(&m->cancelled, c, p.phase);
+}
+
+void ctl_move_forget(struct ctl_move *m, const struct ctl_conn *c)
+{
+	ctl_cancel_forget(&m->cancelled, c);
 }
 
 bool ctl_move_landed(struct ctl_move *m)

@@ -15,6 +15,7 @@
 #include "hv/base/err.h"
 #include "hv/base/loop.h"
 #include "hv/ctl/addr.h"
+#include "hv/ctl/server.h"
 #include "hv/migrate/move.h"
 #include "hv/vm/vm.h"
 
@@ -43,8 +44,15 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 	const char *listen_host, const struct xport_ops *xport, const struct xport_rdma *rdma,
 	const struct rdv_offer *offer, const struct ctl_move_hooks *hooks, struct err *e);
 
-/* Gives a leaving guest's move up, unless it is committed; done() follows in its own time. */
-void ctl_move_cancel(struct ctl_move *m);
+/*
+ * Gives a leaving guest's move up; done() follows in its own time. False: too late, it is committed
+ * or about to be.
+ */
+bool ctl_move_cancel(struct ctl_move *m);
+/* The same for a client who wants to hear of it: answered at the end, or soon (cancel.h). */
+void ctl_move_cancel_for(struct ctl_move *m, struct ctl_conn *c);
+/* That client is gone. */
+void ctl_move_forget(struct ctl_move *m, const struct ctl_conn *c);
 /* An arrival: true once the guest runs here, although the move may still be saying good-bye. */
 bool ctl_move_landed(struct ctl_move *m);
 /* Where it goes and how ("": not chosen yet), and the latest snapshot. Any out but @p may be NULL.

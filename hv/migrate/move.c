@@ -13,11 +13,13 @@
 
 #include "hv/base/clock.h"
 #include "hv/mem/near.h"
+#include "hv/migrate/cancel.h"
 #include "hv/migrate/link.h"
 #include "hv/migrate/pump.h"
 #include "hv/migrate/streams.h"
 
-#define MOVE_CAN_NS (10 * NSEC_PER_SEC) /* a target may load drivers from a slow disk */
+#define MOVE_CAN_NS   (10 * NSEC_PER_SEC)  /* a target may load drivers from a slow disk */
+#define MOVE_BUILD_NS (600 * NSEC_PER_SEC) /* ... and build a large machine: see --init-timeout */
 
 void mig_params_default(struct mig_params *p)
 {
@@ -27,6 +29,7 @@ void mig_params_default(struct mig_params *p)
 		.streams = STREAMS_AUTO,
 		.connect_timeout_ns = 4 * NSEC_PER_SEC,
 	};
+	mig_limits_default(&p->limits);
 }
 
 static const char *const on_stall_names[] = {
@@ -53,7 +56,8 @@ int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e)
 
 const char *mig_phase_name(enum mig_phase p)
 {
-	static const char *const names[] = { "init", "copy", "frozen", "done", "failed" };
+	static const char *const names[] = { "init", "copy", "quiesce", "frozen", "done",
+		"failed" };
 
 	return names[p];
 }
@@ -95,17 +99,28 @@ static void move_look(struct mig_source_args *a, int fd)
 	a->node = near_choose(a->mem->backing.nodes, link.node);
 }
 
+/* How long a step of connecting that may take @step_ns may take: no longer than the init phase. */
+static uint64_t move_within(const struct mig_source_args *a, uint64_t step_ns)
+{
+	uint64_t limit = a->params.limits.ns[MIG_LIMIT_INIT];
+	uint64_t spent = clock_mono_ns() - a->begun_ns;
+
+	if (!limit || limit > spent + step_ns)
+		return step_ns;
+	return limit > spent ? limit - spent : 1;
+}
+
 /* What both ends can do, then the choice. */
 static int move_choose(struct mig_source_args *a, int fd, const struct xport_addr *addr,
 	struct mig_result *out, struct err *e)
 {
 	struct rdv_transports here, there;
-	int r = rdv_meet(fd, addr->memory, a->params.connect_timeout_ns, e);
+	int r = rdv_meet(fd, addr->memory, move_within(a, a->params.connect_timeout_ns), e);
 
 	if (r)
 		return r;
 	choose_probe(&a->transports, addr, &here); /* while the target looks at its own */
-	r = rdv_can_read(fd, &there, MOVE_CAN_NS, e);
+	r = rdv_can_read(fd, &there, move_within(a, MOVE_CAN_NS), e);
 	if (r)
 		return r;
 	a->xport = choose_transport(&a->transports, &here, &there, out->note, e);
@@ -121,7 +136,7 @@ static int move_choose(struct mig_source_args *a, int fd, const struct xport_add
 static int move_join(
 	struct mig_source_args *a, const struct xport_addr *addr, struct xport **x, struct err *e)
 {
-	int r = a->xport->connect(x, addr, a->params.connect_timeout_ns, e);
+	int r = a->xport->connect(x, addr, move_within(a, a->params.connect_timeout_ns), e);
 
 	if (r && !a->transports.named && a->transports.n > 1)
 		return err_wrap(e,
@@ -144,7 +159,7 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 
 	/* The first probe of a process may load drivers: not while the target's clock runs. */
 	choose_probe(&a->transports, NULL, &ignored);
-	*fd = rdv_connect(a->host, a->port, limit, e);
+	*fd = rdv_connect(a->host, a->port, move_within(a, limit), e);
 	if (*fd < 0)
 		return *fd;
 	/* The data goes where the rendezvous went, also when the name has several addresses. */
@@ -157,9 +172,9 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 	addr.streams = out->streams = a->params.streams;
 	move_fill_offer(a);
 	/* It is a watari that is there, and has a machine to build: it may take its time. */
-	r = rdv_offer_send(*fd, &a->offer, &acc, MOVE_CAN_NS, e);
+	r = rdv_offer_send(*fd, &a->offer, &acc, move_within(a, MOVE_BUILD_NS), e);
 	if (!r)
-		r = rdv_clock_measure(*fd, clock, limit, e);
+		r = rdv_clock_measure(*fd, clock, move_within(a, limit), e);
 	if (r)
 		return r;
 	addr.port = acc.port;
@@ -167,24 +182,42 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 	return move_join(a, &addr, x, e);
 }
 
+/* Why nothing came of the init phase, before there was a state machine to say it. */
+static int move_not_connected(const struct mig_source_args *a, int r, struct err *e)
+{
+	uint64_t limit = a->params.limits.ns[MIG_LIMIT_INIT];
+
+	if (mig_is_cancelled(a->cancel))
+		return err_set(e, -ECANCELED,
+			"the move was cancelled in its init phase: nothing was sent yet");
+	if (limit && clock_mono_ns() - a->begun_ns >= limit)
+		return limits_wrap_init(limit, e);
+	return r;
+}
+
 int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err *e)
 {
+	int nobody = MIG_UNDECIDED; /* cancels a move that was given no word for it */
 	struct mig_progress prog = { .phase = MIG_PHASE_INIT };
 	struct rdv_clock clock = { 0 };
 	struct err local = { 0 };
 	struct xport *x = NULL;
-	uint64_t start = clock_mono_ns();
 	int fd = -1, r;
 
 	if (!e)
 		e = &local;
 	memset(out, 0, sizeof(*out));
+	if (!a->cancel)
+		a->cancel = &nobody;
+	a->begun_ns = clock_mono_ns();
 	if (a->progress)
 		a->progress(a->arg, &prog);
 	r = move_connect(a, &fd, &clock, &x, out, e);
-	if (!r)
+	if (r)
+		r = move_not_connected(a, r, e);
+	else
 		r = pump_source(a, x, fd, &clock, out, e);
-	out->total_ns = clock_mono_ns() - start;
+	out->total_ns = clock_mono_ns() - a->begun_ns;
 	if (x)
 		a->xport->close(x);
 	if (fd >= 0)

@@ -30,6 +30,7 @@ struct mig_params {
 	enum mig_on_stall on_stall;  /* when rounds stop getting smaller; default throttle */
 	uint64_t bandwidth;          /* bytes/s of page payload while the guest runs; 0: no limit */
 	unsigned streams;            /* 1..16, or 0, the default: as streams.h chooses */
+	struct mig_limits limits;    /* of the phases; defaults in limits.h */
 	uint64_t connect_timeout_ns; /* HELLO and connection each; default 4 s */
 	struct xport_rdma rdma;      /* this end's wishes; default none */
 	uint64_t test_stall_ns; /* stands still so long once frozen, to prove an instrument; 0 */
@@ -39,11 +40,12 @@ void mig_params_default(struct mig_params *p);
 enum mig_phase {
 	MIG_PHASE_INIT,
 	MIG_PHASE_COPY,
-	MIG_PHASE_FROZEN,
+	MIG_PHASE_QUIESCE,
+	MIG_PHASE_FROZEN, /* and commit */
 	MIG_PHASE_DONE,
 	MIG_PHASE_FAILED
 };
-const char *mig_phase_name(enum mig_phase p); /* "init", "copy", "frozen", "done", "failed" */
+const char *mig_phase_name(enum mig_phase p); /* "init", "copy", "quiesce", ... */
 
 /* A snapshot of a running move, for progress lines. */
 struct mig_progress {
@@ -100,7 +102,7 @@ struct mig_result {
  *                  stays frozen, the message says so
  * @chosen is called from this thread once it is known how the guest travels, with the note of
  * choose_transport(); @progress too, at least every 100 ms while something moves. Both may be NULL.
- * @cancel, an int other threads may set to 1 atomically, gives the move up before commit.
+ * @cancel, an int that is 0, is where other threads give the move up: mig_cancel() of cancel.h.
  */
 struct mig_source_args {
 	struct gmem *mem;
@@ -116,7 +118,8 @@ struct mig_source_args {
 	void (*chosen)(void *arg, const struct xport_ops *xport, const char *note);
 	void (*progress)(void *arg, const struct mig_progress *p);
 	void *arg;
-	const int *cancel;
+	int *cancel;       /* may be NULL */
+	uint64_t begun_ns; /* when the init phase began: filled in */
 };
 int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err *e);
 

@@ -17,9 +17,12 @@
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
 #include "hv/mem/near.h"
+#include "hv/migrate/cancel.h"
 #include "hv/migrate/extents.h"
+#include "hv/migrate/pace.h"
 #include "hv/migrate/plan.h"
 #include "hv/migrate/predict.h"
+#include "hv/migrate/quiesce.h"
 #include "hv/migrate/source.h"
 #include "hv/migrate/wire.h"
 
@@ -30,16 +33,13 @@ struct pump {
 	struct rdv_clock clock;
 	struct source s;
 	struct plan plan;
+	struct quiesce quiesce;
 	struct dirty_map found; /* scratch of a harvest */
 	struct wbuf msg;
 	struct mig_result *out;
 	uint64_t start, next_progress;
 	uint64_t gone_at; /* when the rendezvous was seen to have ended; 0: it has not */
-	int64_t budget;   /* bytes that --bandwidth lets go now, and as of when */
-	uint64_t budget_at;
-	bool spent;       /* waits until there is budget for a burst */
-	uint64_t idle_at; /* since when the link is idle for that; 0: it is not */
-	uint64_t idle_ns; /* in this round */
+	struct pace pace; /* what --bandwidth lets go */
 	unsigned share;   /* what the vCPUs are left with, and since when */
 	uint64_t share_at;
 	uint64_t copy_at;           /* when the first round began */
@@ -52,9 +52,22 @@ struct pump {
 	uint64_t freeze_at, stopped_at, harvested_at, posted_at, saved_at, loaded_at, thawed_at;
 };
 
+/*
+ * A cancel goes before anything that would carry the move on: so a guest is not frozen for a move
+ * that is cancelled, and LOADED, which commits, is told only if no cancel was first. After the
+ * commit the machine ignores it.
+ */
 static void pump_event(struct pump *p, struct source_event ev)
 {
-	ev.now = clock_mono_ns();
+	struct source_event cancel = { .type = SOURCE_EV_CANCEL,
+		.now = clock_mono_ns(),
+		.a = p->plan.pages_sent << GMEM_PAGE_SHIFT,
+		.b = p->plan.todo_pages + p->plan.inflight_pages };
+
+	ev.now = cancel.now;
+	if (mig_is_cancelled(p->a->cancel) ||
+		(ev.type == SOURCE_EV_LOADED && !mig_may_commit(p->a->cancel)))
+		source_step(&p->s, &cancel);
 	source_step(&p->s, &ev);
 }
 
@@ -171,16 +184,34 @@ static void pump_test_stall(uint64_t ns)
 		usleep(50);
 }
 
+static void pump_tick(struct pump *p)
+{
+	pump_simple(p, SOURCE_EV_TICK, p->plan.pages_sent << GMEM_PAGE_SHIFT,
+		p->plan.todo_pages + p->plan.inflight_pages, 0);
+}
+
 static void pump_do_freeze(struct pump *p)
 {
 	struct err e = { 0 };
+	int r;
 
 	urgency_set(URGENCY_HIGH);
 	p->freeze_at = clock_mono_ns();
 	pump_share(p, p->share);
 	p->out->predicted_blackout_ns = p->s.predicted_ns;
 	p->out->rounds = p->s.round;
-	if (p->a->ops->freeze(p->a->vm, &e)) {
+	/* Who cancelled since the decision to freeze is still in time. */
+	if (mig_is_cancelled(p->a->cancel)) {
+		pump_tick(p);
+		return;
+	}
+	quiesce_arm(&p->quiesce, limits_deadline(&p->s));
+	r = p->a->ops->freeze(p->a->vm, &e);
+	if (!quiesce_disarm(&p->quiesce)) {
+		pump_tick(p); /* past the limit: the guest goes on already, nothing may follow */
+		return;
+	}
+	if (r) {
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
 	}
@@ -226,7 +257,7 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 	case SOURCE_DO_SEND:
 		p->sending = true;
 		p->plan.hold = d->a;
-		p->idle_ns = p->idle_at = 0;
+		pace_round(&p->pace);
 		p->sent_before_round = p->plan.pages_sent;
 		break;
 	case SOURCE_DO_ROUND:
@@ -264,46 +295,23 @@ static bool pump_is_zero(void *arg, uint32_t region, uint64_t page)
 	return gmem_page_is_zero(m->regions[region].host + (page << GMEM_PAGE_SHIFT));
 }
 
-/*
- * Books for how long the link stood idle because the budget was spent (@spent: it still is): what
- * it carries when nothing limits it is the rest of the round.
- */
-static void pump_idle(struct pump *p, bool spent, uint64_t now)
-{
-	struct xport_stats st;
-
-	if (!spent && p->idle_at)
-		p->idle_ns += now - p->idle_at;
-	if (!spent)
-		p->idle_at = 0;
-	if (!spent || p->idle_at)
-		return;
-	p->a->xport->stats(p->x, &st);
-	if (st.in_transit_bytes == 0)
-		p->idle_at = now;
-}
-
-/*
- * Whether --bandwidth lets something go now: a bucket that fills at the given rate and holds what
- * flows in PUMP_BUDGET_NS, so a wait that lasted longer is not made up for by a burst. It may be
- * overdrawn by one put. Once it is empty it fills for PUMP_BURST_NS, so that what goes in one burst
- * is enough to see how fast the link is. A frozen guest is not kept waiting.
- */
+/* Whether --bandwidth lets something go now. A frozen guest is not kept waiting. */
 static bool pump_may_send(struct pump *p)
 {
-	uint64_t rate = p->a->params.bandwidth, now, passed;
+	struct xport_stats st;
+	uint64_t now;
 
-	if (!rate || p->s.frozen || (p->budget > 0 && !p->spent))
+	if (!p->pace.rate || p->s.frozen)
 		return true;
 	now = clock_mono_ns();
-	passed = now - p->budget_at;
-	if (passed > PUMP_BUDGET_NS)
-		passed = PUMP_BUDGET_NS;
-	p->budget += (int64_t)((double)rate * (double)passed / 1e9);
-	p->budget_at = now;
-	p->spent = (double)p->budget < (double)rate * PUMP_BURST_NS / 1e9;
-	pump_idle(p, p->spent, now);
-	return !p->spent;
+	if (pace_may_send(&p->pace, now))
+		return true;
+	if (pace_wants_idle(&p->pace)) {
+		p->a->xport->stats(p->x, &st);
+		if (st.in_transit_bytes == 0)
+			pace_idle(&p->pace, now);
+	}
+	return false;
 }
 
 /* Posts until the transport is full, the budget is spent or nothing is left to post. */
@@ -323,7 +331,7 @@ static void pump_post(struct pump *p)
 		int r = p->a->xport->put(p->x, &put, &e);
 
 		if (r == 0) {
-			p->budget -= run.zero ? 0 : put.length;
+			pace_sent(&p->pace, run.zero ? 0 : put.length);
 			continue;
 		}
 		plan_unpost(&p->plan, &run);
@@ -335,7 +343,7 @@ static void pump_post(struct pump *p)
 		return;
 	p->sending = false;
 	pump_simple(p, SOURCE_EV_SENT,
-		(p->plan.pages_sent - p->sent_before_round) << GMEM_PAGE_SHIFT, p->idle_ns, 0);
+		(p->plan.pages_sent - p->sent_before_round) << GMEM_PAGE_SHIFT, p->pace.idle_ns, 0);
 }
 
 /* ---- what the transport reports ----------------------------------------------------------- */
@@ -392,8 +400,8 @@ static uint64_t pump_timeout(const struct pump *p)
 	if (until > p->next_progress)
 		until = p->next_progress;
 	/* Out of budget: come back as soon as there is some again, or to see that all has gone. */
-	if (p->sending && p->spent) {
-		uint64_t back = now + (p->idle_at ? PUMP_BUDGET_POLL_NS : PUMP_IDLE_POLL_NS);
+	if (p->sending && p->pace.spent) {
+		uint64_t back = now + (p->pace.idle_at ? PUMP_BUDGET_POLL_NS : PUMP_IDLE_POLL_NS);
 
 		until = until > back ? back : until;
 	}
@@ -423,6 +431,8 @@ static enum mig_phase pump_phase(const struct pump *p)
 		return MIG_PHASE_INIT;
 	if (p->s.state < SOURCE_FREEZE)
 		return MIG_PHASE_COPY;
+	if (p->s.state == SOURCE_FREEZE)
+		return MIG_PHASE_QUIESCE;
 	if (p->s.state < SOURCE_DONE)
 		return MIG_PHASE_FROZEN;
 	return p->s.state == SOURCE_DONE ? MIG_PHASE_DONE : MIG_PHASE_FAILED;
@@ -457,10 +467,8 @@ static void pump_watch(struct pump *p)
 	uint64_t now = clock_mono_ns();
 	struct err e;
 
-	if (now >= source_deadline(&p->s))
-		pump_simple(p, SOURCE_EV_TICK, 0, 0, 0);
-	if (p->a->cancel && __atomic_load_n(p->a->cancel, __ATOMIC_RELAXED))
-		pump_simple(p, SOURCE_EV_CANCEL, 0, 0, 0);
+	if (now >= source_deadline(&p->s) || mig_is_cancelled(p->a->cancel))
+		pump_tick(p);
 	if (now < p->next_progress)
 		return;
 	/*
@@ -516,13 +524,15 @@ static int pump_init(struct pump *p, struct err *e)
 		.downtime_limit_ns = p->a->params.downtime_limit_ns,
 		.on_stall = p->a->params.on_stall,
 		.answer_timeout_ns = PUMP_ANSWER_TIMEOUT_NS,
-		.frozen_timeout_ns = PUMP_FROZEN_TIMEOUT_NS,
+		.limits = p->a->params.limits,
 		.rtt_ns = p->clock.rtt_ns,
 	};
 	int r = plan_init(&p->plan, p->a->mem, e);
 
 	if (!r)
 		r = dirty_map_init(&p->found, p->a->mem, e);
+	if (quiesce_init(&p->quiesce, p->a->ops, p->a->vm, r ? NULL : e) && !r)
+		r = -EAGAIN;
 	wbuf_init(&p->msg);
 	source_init(&p->s, &sp);
 	return r;
@@ -536,7 +546,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	int r;
 
 	p.start = p.copy_at = p.share_at = clock_mono_ns();
-	p.budget_at = p.start;
+	pace_init(&p.pace, a->params.bandwidth, p.start);
 	p.share = out->share_least = SOURCE_SHARE_FULL;
 	p.next_progress = p.start;
 	r = pump_init(&p, e);
@@ -544,7 +554,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 		goto out;
 	urgency_set(URGENCY_BACKGROUND);
 	near_enter(&p.near, &near_host, a->node);
-	pump_simple(&p, SOURCE_EV_CONNECTED, 0, 0, 0);
+	pump_simple(&p, SOURCE_EV_CONNECTED, p.start - a->begun_ns, 0, 0);
 	while (!p.finished) {
 		if (source_todo(&p.s, &d)) {
 			pump_do(&p, &d);
@@ -565,6 +575,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 out:
 	urgency_set(URGENCY_NORMAL);
 	near_leave(&p.near);
+	quiesce_fini(&p.quiesce);
 	plan_fini(&p.plan);
 	dirty_map_fini(&p.found);
 	wbuf_fini(&p.msg);

@@ -21,8 +21,12 @@ static void source_do(struct source *s, enum source_todo_type type, uint64_t a)
 
 static void source_goto(struct source *s, enum source_state st, const struct source_event *ev)
 {
+	enum mig_limit was = limits_phase(s);
+
 	s->state = st;
 	s->since = ev->now;
+	if (limits_phase(s) != was)
+		s->far.phase_start = ev->now;
 }
 
 /*
@@ -130,6 +134,10 @@ static bool source_stalled(struct source *s)
 
 static void source_freeze(struct source *s, const struct source_event *ev)
 {
+	if (limits_forbid_freeze(s, &s->err)) {
+		source_give_up(s, ev);
+		return;
+	}
 	s->freeze_start = ev->now;
 	s->frozen = true; /* from the attempt on: a failed freeze is thawed as well */
 	source_do(s, SOURCE_DO_FREEZE, 0);
@@ -230,7 +238,7 @@ static void source_fault(struct source *s, const struct source_event *ev)
 
 static void source_cancel(struct source *s, const struct source_event *ev)
 {
-	err_set(&s->err, -ECANCELED, "the move was cancelled");
+	limits_explain_cancel(s, &s->err);
 	source_give_up(s, ev);
 }
 
@@ -243,28 +251,50 @@ static void source_lost(struct source *s, const struct source_event *ev)
 	source_in_doubt(s, ev);
 }
 
-uint64_t source_deadline(const struct source *s)
+/* Whoever waits for the target waits so long, whatever the phase's own limit. */
+static uint64_t source_silence(const struct source *s)
 {
 	switch (s->state) {
-	case SOURCE_WAIT_READY:
-	case SOURCE_WAIT_ACK: return s->since + s->params.answer_timeout_ns;
+	case SOURCE_WAIT_ACK:
 	case SOURCE_LAST_SEND:
-	case SOURCE_WAIT_LOADED: return s->freeze_start + s->params.frozen_timeout_ns;
+	case SOURCE_WAIT_LOADED:
 	case SOURCE_WAIT_THAWED: return s->since + s->params.answer_timeout_ns;
 	default: return UINT64_MAX;
 	}
 }
 
+uint64_t source_deadline(const struct source *s)
+{
+	uint64_t silence = source_silence(s), limit = limits_deadline(s);
+
+	return silence < limit ? silence : limit;
+}
+
 static void source_tick(struct source *s, const struct source_event *ev)
 {
-	if (ev->now < source_deadline(s))
+	if (ev->now < source_silence(s))
 		return;
-	err_set(&s->err, -ETIMEDOUT,
-		s->frozen ? "the target has not answered within %.1f s while the guest was frozen"
-			  : "the target has not answered for %.1f s",
-		(double)(s->frozen ? s->params.frozen_timeout_ns : s->params.answer_timeout_ns) /
-			1e9);
+	err_set(&s->err, -ETIMEDOUT, "the target has not answered for %.1f s%s",
+		(double)s->params.answer_timeout_ns / 1e9,
+		s->frozen ? " while the guest was frozen" : "");
 	source_give_up(s, ev);
+}
+
+/*
+ * The limit of the present phase, looked at before any event that would carry the move on. LOADED
+ * is the last of them: a LOADED that comes too late gives the move up, one in time commits it in
+ * the same step. From then on limits_deadline() is "never" whatever was configured, because a
+ * committed move is in no phase; so no limit can fire after SOURCE_DO_COMMIT, and the silence of
+ * the target that was given the guest ends in doubt (source_tick_committed), never in a thaw.
+ * Events that end the move by themselves keep their own reason.
+ */
+static bool source_late(struct source *s, const struct source_event *ev)
+{
+	if (ev->type >= SOURCE_EV_CANCEL || ev->now < limits_deadline(s))
+		return false;
+	limits_explain(s, ev->now, &s->err);
+	source_give_up(s, ev);
+	return true;
 }
 
 static void source_tick_committed(struct source *s, const struct source_event *ev)
@@ -336,6 +366,9 @@ void source_step(struct source *s, const struct source_event *ev)
 	struct source_event bad = *ev;
 
 	if (source_ended(s))
+		return;
+	limits_note(s, ev);
+	if (source_late(s, ev))
 		return;
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
 		if (rules[i].state == s->state && rules[i].event == ev->type) {

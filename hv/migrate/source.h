@@ -9,7 +9,8 @@
  *
  * Invariant (one owner): SOURCE_DO_THAW is given in every ending before SOURCE_DO_COMMIT was, if
  * the guest was frozen, and never after it. After SOURCE_DO_COMMIT the endings are DONE and
- * IN_DOUBT; the place where a later protocol asks an arbiter is source_in_doubt().
+ * IN_DOUBT; the place where a later protocol asks an arbiter is source_in_doubt(). The limits of
+ * the phases (limits.h) end with the commit, so none can thaw a guest that was handed over.
  * Next in the flow: hv/migrate/pump.h.
  */
 #ifndef WATARI_MIGRATE_SOURCE_H
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
+#include "hv/migrate/limits.h"
 
 enum source_state {
 	SOURCE_IDLE,
@@ -40,7 +42,7 @@ enum source_state {
 };
 
 enum source_event_type {
-	SOURCE_EV_CONNECTED, /* a: fixed cost guess in ns, see source_params */
+	SOURCE_EV_CONNECTED, /* a: ns that connecting took, of the init phase */
 	SOURCE_EV_READY,     /* a: rehearsed save ns, b: rehearsed load ns, c: state bytes */
 	SOURCE_EV_TRACKING,  /* tracking is on, the first pages are planned. a: pages to send */
 	SOURCE_EV_SENT,  /* all planned was posted. a: bytes, b: ns the link was idle by a limit */
@@ -50,8 +52,8 @@ enum source_event_type {
 	SOURCE_EV_SAVED,  /* state is posted. a: bytes */
 	SOURCE_EV_LOADED, /* a: ns the target took */
 	SOURCE_EV_THAWED,
-	SOURCE_EV_TICK,   /* time passes */
-	SOURCE_EV_CANCEL, /* the user gives the move up */
+	SOURCE_EV_TICK,   /* time passes. a: bytes sent so far, b: pages left; a 0: not known */
+	SOURCE_EV_CANCEL, /* the user gives the move up. a, b as of TICK */
 	SOURCE_EV_ABORT,  /* the target gives it up: text */
 	SOURCE_EV_DOWN,   /* the connection is gone: text */
 	SOURCE_EV_FAILED, /* a to-do could not be done: text */
@@ -86,13 +88,6 @@ struct source_todo {
 	uint64_t a;
 };
 
-/* What to do about a guest that dirties memory faster than it can be sent. */
-enum mig_on_stall {
-	MIG_ON_STALL_THROTTLE, /* slow its writers down, as little as suffices; then as ABORT */
-	MIG_ON_STALL_FREEZE,   /* freeze it all the same: the blackout exceeds the limit */
-	MIG_ON_STALL_ABORT,    /* give the move up */
-};
-
 #define SOURCE_SHARE_FULL  1000u /* thousandths of its time that a vCPU may run */
 #define SOURCE_SHARE_LEAST 10u
 
@@ -100,7 +95,7 @@ struct source_params {
 	uint64_t downtime_limit_ns;
 	enum mig_on_stall on_stall;
 	uint64_t answer_timeout_ns; /* how long the target may take to answer in the copy phase */
-	uint64_t frozen_timeout_ns; /* how long the guest may stay frozen before commit */
+	struct mig_limits limits;   /* of the phases */
 	uint64_t rtt_ns;            /* measured at the rendezvous */
 };
 
@@ -110,6 +105,7 @@ struct source {
 	enum source_state state;
 	struct source_todo todo[SOURCE_TODOS];
 	unsigned ntodo;
+	struct mig_far far;
 	bool frozen, tracking, hold;
 	unsigned round;  /* of the pass being sent, 1 and up */
 	unsigned stalls; /* rounds in a row that did not get smaller */

@@ -39,6 +39,12 @@ struct mig_vm_ops {
 	 */
 	int (*freeze)(void *vm, struct err *e);
 	void (*thaw)(void *vm);
+	/*
+	 * From another thread, while freeze() is under way: it takes too long, so the vCPUs go on
+	 * at once. Does not wait. freeze() returns as soon as its devices let it, whatever it
+	 * returns counts for nothing, and thaw() follows on the migration's thread.
+	 */
+	void (*freeze_abandon)(void *vm);
 
 	/* Appends all state as sections (hv/base/section.h). Frozen only. Changes nothing. */
 	int (*save)(void *vm, struct wbuf *w, struct err *e);

@@ -84,6 +84,12 @@ static void mig_thaw(void *arg)
 	vm_input_pump(arg);
 }
 
+/* vm_hold() ends its wait when its reason is gone; what devices still hold, mig_thaw() lets go. */
+static void mig_freeze_abandon(void *arg)
+{
+	vm_release(arg, VM_HOLD_MIGRATION);
+}
+
 static int mig_save(void *arg, struct wbuf *w, struct err *e)
 {
 	return vm_state_save(arg, w, e);
@@ -102,6 +108,7 @@ const struct mig_vm_ops vm_mig_ops = {
 	.throttle = mig_throttle,
 	.freeze = mig_freeze,
 	.thaw = mig_thaw,
+	.freeze_abandon = mig_freeze_abandon,
 	.save = mig_save,
 	.load = mig_load,
 };

@@ -95,10 +95,18 @@ teardown() {
 	fails 1 "'17'" "$W" migrate x --to host:1 --streams 17
 	fails 1 "'few'" "$W" migrate x --to host:1 --streams few
 	fails 1 "'cry'" "$W" migrate x --to host:1 --on-stall cry
+	for phase in init copy quiesce frozen; do
+		fails 1 "--$phase-timeout" "$W" migrate x --to host:1 "--$phase-timeout" soon
+		fails 1 "'0'" "$W" migrate x --to host:1 "--$phase-timeout" 0
+		fails 1 "30 days" "$W" migrate x --to host:1 "--$phase-timeout" 99999999s
+		fails 1 "no guest named" "$W" migrate x --to host:1 "--$phase-timeout" none
+	done
+	fails 1 "--frozen-timeout 5.00 ms is less than --downtime-limit" \
+		"$W" migrate x --to host:1 --frozen-timeout 5ms --downtime-limit 10ms
 }
 
 @test "a guest that is not there" {
-	for c in status pause resume balloon kill; do
+	for c in cancel status pause resume balloon kill; do
 		fails 1 "no guest named 'bird'" "$W" "$c" bird
 		fails 1 "no guest named 'bird'" "$W" "$c" bird --json
 		fails 1 "../bird" "$W" "$c" ../bird

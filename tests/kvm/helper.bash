@@ -14,7 +14,7 @@ setup() {
 	cd "$BATS_TEST_TMPDIR" || return 1
 	"$W" bench guest --output guest.elf
 	mkdir A B C
-	export WATARI_STATE_DIR=$BATS_TEST_TMPDIR/state
+	export WATARI_STATE_DIR=$BATS_TEST_TMPDIR/state # of those started without the functions below
 }
 
 teardown() {
@@ -26,11 +26,17 @@ teardown() {
 	wait || true
 }
 
+# state_of HOST: its state directory, or that of STATE, which stands for all.
+state_of() {
+	echo "${STATE:-$BATS_TEST_TMPDIR/$1.state}"
+}
+
 # on HOST COMMAND...: watari, as seen on that host.
 on() {
 	local host=$1
 	shift
-	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host timeout -v 60 "$W" "$@"
+	WATARI_STATE_DIR=$(state_of "$host") WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host \
+		timeout -v 60 "$W" "$@"
 }
 
 # until_ok SECONDS COMMAND...: polls a condition; fails when it does not come true in time.
@@ -48,7 +54,8 @@ until_ok() {
 start() {
 	local host=$1 name=$2
 	shift 2
-	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host "$W" run --name "$name" --kernel guest.elf \
+	WATARI_STATE_DIR=$(state_of "$host") WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host \
+		"$W" run --name "$name" --kernel guest.elf \
 		--serial none "$@" >"$name.log" 2>&1 3>&- &
 	RUN=$!
 	until_ok 60 working "$host" "$name" || { cat "$name.log"; return 1; }
@@ -63,7 +70,8 @@ receiver() {
 	local host=$1
 	shift
 	: >"$host.log"
-	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host "$W" receive --listen 127.0.0.1:0 "$@" \
+	WATARI_STATE_DIR=$(state_of "$host") WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host \
+		"$W" receive --listen 127.0.0.1:0 "$@" \
 		>"$host.log" 2>&1 3>&- &
 	RECEIVER=$!
 	until_ok 10 grep -q '^listening on' "$host.log"

@@ -169,6 +169,8 @@ static int fake_vm_track_harvest(void *vm, struct dirty_map *d, struct err *e)
 {
 	struct fake_vm *v = vm;
 
+	if (v->cancel_at_harvest)
+		__atomic_store_n(v->cancel_at_harvest, 1, __ATOMIC_RELEASE);
 	if (v->fail_harvest)
 		return err_set(e, -EIO, "the harvest failed");
 	pthread_mutex_lock(&v->lock);
@@ -197,6 +199,10 @@ static int fake_vm_freeze(void *vm, struct err *e)
 
 	v->freezes++;
 	fake_vm_set_running(v, false);
+	pthread_mutex_lock(&v->lock);
+	while (v->slow_freeze && !v->abandons)
+		pthread_cond_wait(&v->wake, &v->lock);
+	pthread_mutex_unlock(&v->lock);
 	return v->fail_freeze ? err_set(e, -EIO, "vCPU 0 does not stop") : 0;
 }
 
@@ -206,6 +212,25 @@ static void fake_vm_thaw(void *vm)
 
 	v->thaws++;
 	fake_vm_run(v);
+}
+
+static void fake_vm_freeze_abandon(void *vm)
+{
+	struct fake_vm *v = vm;
+
+	pthread_mutex_lock(&v->lock);
+	v->abandons++;
+	v->running = true;
+	pthread_cond_broadcast(&v->wake);
+	pthread_mutex_unlock(&v->lock);
+}
+
+static void fake_vm_wait_running(struct fake_vm *v)
+{
+	pthread_mutex_lock(&v->lock);
+	while (!v->running)
+		pthread_cond_wait(&v->wake, &v->lock);
+	pthread_mutex_unlock(&v->lock);
 }
 
 static void fake_vm_throttle(void *vm, unsigned share)
@@ -239,6 +264,8 @@ static int fake_vm_load(void *vm, struct rbuf *r, uint64_t elapsed_ns, struct er
 	struct section s;
 
 	v->elapsed_ns = elapsed_ns;
+	if (v->load_after)
+		fake_vm_wait_running(v->load_after);
 	if (v->fail_load)
 		return err_set(e, -EPROTO, "this host lacks avx512f");
 	if (section_next(r, &s, e) != 1 || section_version(&s, 1, e))
@@ -257,6 +284,7 @@ const struct mig_vm_ops fake_vm_ops = {
 	.throttle = fake_vm_throttle,
 	.freeze = fake_vm_freeze,
 	.thaw = fake_vm_thaw,
+	.freeze_abandon = fake_vm_freeze_abandon,
 	.save = fake_vm_save,
 	.load = fake_vm_load,
 };

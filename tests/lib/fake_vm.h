@@ -33,6 +33,10 @@ struct fake_vm {
 	uint64_t elapsed_ns; /* as load() was given */
 	/* faults */
 	bool fail_freeze, fail_load, fail_save, fail_harvest;
+	bool slow_freeze;           /* freeze() waits for freeze_abandon(): a disk that hangs */
+	unsigned abandons;          /* guarded by lock */
+	struct fake_vm *load_after; /* load() waits until this one runs */
+	int *cancel_at_harvest;     /* set to 1 by the next harvest */
 };
 
 /* 64 MiB and up; the working set is @pages pages from page 256. Not running. */

@@ -80,7 +80,10 @@ static void trace_open(struct trace *tr, const char *line)
 			    : strstr(line, " abort-on-stall") ? MIG_ON_STALL_ABORT
 							      : MIG_ON_STALL_THROTTLE,
 		.answer_timeout_ns = 10000000000ull,
-		.frozen_timeout_ns = 5000000000ull,
+		.limits = { { trace_value(tr, line, "init", 30000000000ull),
+			trace_value(tr, line, "copy", 0),
+			trace_value(tr, line, "quiesce", 5000000000ull),
+			trace_value(tr, line, "frozen", 5000000000ull) } },
 		.rtt_ns = trace_value(tr, line, "rtt", 0),
 	};
 

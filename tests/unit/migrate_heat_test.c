@@ -135,7 +135,6 @@ static void model_move(struct model *m, enum mig_on_stall on_stall)
 	const struct source_params p = { .downtime_limit_ns = 10 * NSEC_PER_MSEC,
 		.on_stall = on_stall,
 		.answer_timeout_ns = 100 * NSEC_PER_SEC,
-		.frozen_timeout_ns = 100 * NSEC_PER_SEC,
 		.rtt_ns = 50 * NSEC_PER_USEC };
 	struct source_todo d;
 

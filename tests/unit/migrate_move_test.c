@@ -19,66 +19,10 @@
 #include "hv/migrate/move.h"
 #include "tests/lib/fake_vm.h"
 #include "tests/lib/fake_xport.h"
+#include "tests/unit/migrate_faults.h"
 
 #define MEMORY  (64ull << 20)
 #define WORKSET 512
-
-/* Which end of the connection gets a fault, and which. */
-struct fault {
-	bool armed, at_target;
-	enum fake_fault kind;
-	unsigned countdown;
-};
-
-static struct fault fault; /* of the move under way; set before its threads start */
-
-static int fault_connect(
-	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e)
-{
-	int r = fake_xport_ops.connect(out, addr, timeout_ns, e);
-
-	if (!r && fault.armed && !fault.at_target)
-		fake_xport_fault(*out, fault.kind, fault.countdown);
-	return r;
-}
-
-static int fault_accept(
-	struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e)
-{
-	int r = fake_xport_ops.accept(l, timeout_ns, out, e);
-
-	if (!r && fault.armed && fault.at_target)
-		fake_xport_fault(*out, fault.kind, fault.countdown);
-	return r;
-}
-
-/* A link that carries so much and no more, whatever is asked of it; set before threads start. */
-static struct {
-	uint64_t rate;    /* bytes/s, 0: as fast as it goes */
-	uint64_t free_at; /* when what it has taken will have passed */
-} narrow;
-
-#define NARROW_QUEUE_NS (100 * NSEC_PER_MSEC) /* that it takes ahead */
-
-static int narrow_put(struct xport *x, const struct xport_put *p, struct err *e)
-{
-	uint64_t now = clock_mono_ns();
-	int r;
-
-	if (narrow.rate && narrow.free_at > now + NARROW_QUEUE_NS)
-		return -EAGAIN;
-	r = fake_xport_ops.put(x, p, e);
-	if (narrow.rate && r == 0)
-		narrow.free_at = (narrow.free_at > now ? narrow.free_at : now) +
-				 p->length * NSEC_PER_SEC / narrow.rate;
-	return r;
-}
-
-static void lame_probe(const struct xport_addr *addr, struct xport_probe *out)
-{
-	(void)addr;
-	*out = (struct xport_probe){ .usable = false, .why = "no adapter" };
-}
 
 struct move {
 	struct fake_vm src, dst;
@@ -96,6 +40,8 @@ struct move {
 	unsigned progress_calls;
 	/* parameters, if not the default */
 	uint64_t limit_ns, bandwidth;
+	struct mig_limits limits;
+	bool silent; /* nobody answers at the target */
 };
 
 static int move_setup(void **state)
@@ -106,6 +52,8 @@ static int move_setup(void **state)
 
 	memset(&fault, 0, sizeof(fault));
 	memset(&narrow, 0, sizeof(narrow));
+	/* sanitizers make a fake slow, not wrong: only a test of a limit has one */
+	m->limits = (struct mig_limits){ { 0 } };
 	assert_int_equal(fake_vm_init(&m->src, MEMORY, WORKSET), 0);
 	assert_int_equal(fake_vm_init(&m->dst, MEMORY, WORKSET), 0);
 	m->ops = fake_xport_ops;
@@ -192,11 +140,14 @@ static void move_run(struct move *m)
 	/* sanitizers make a fake slow, not wrong */
 	a->params.downtime_limit_ns = m->limit_ns ? m->limit_ns : 2000000000ull;
 	a->params.bandwidth = m->bandwidth;
+	a->params.limits = m->limits;
 	fake_vm_run(&m->src);
 	fake_vm_wait_writes(&m->src, 1000);
-	pthread_create(&t, NULL, move_target, m);
+	if (!m->silent)
+		pthread_create(&t, NULL, move_target, m);
 	m->srv = mig_source_run(a, &m->sres, &m->serr);
-	pthread_join(t, NULL);
+	if (!m->silent)
+		pthread_join(t, NULL);
 	free(a);
 }
 
@@ -391,6 +342,111 @@ static void a_cancelled_move_leaves_the_guest_running(void **state)
 	assert_true(m->trv < 0);
 }
 
+/* At the very end of the copy phase: the harvest that decides to freeze. */
+static void a_move_cancelled_before_the_freeze_never_stops_the_guest(void **state)
+{
+	struct move *m = *state;
+
+	m->src.cancel_at_harvest = &m->cancel;
+	move_run(m);
+	assert_int_equal(m->src.freezes, 0);
+	assert_int_equal(m->src.thaws, 0);
+	assert_int_equal(m->srv, -ECANCELED);
+	assert_non_null(strstr(m->serr.msg, "cancelled in its copy phase: in round 1"));
+	expect_at_source(m);
+}
+
+static void an_init_phase_that_takes_too_long_is_given_up(void **state)
+{
+	struct move *m = *state;
+
+	m->silent = true;
+	m->limits.ns[MIG_LIMIT_INIT] = 100000000;
+	move_run(m);
+	expect_at_source(m);
+	assert_int_equal(m->srv, -ETIMEDOUT);
+	assert_non_null(strstr(m->serr.msg, "init phase"));
+	assert_non_null(strstr(m->serr.msg, "--init-timeout"));
+	assert_int_equal(m->src.track_stops, 0); /* nothing was asked of the guest */
+}
+
+static void a_copy_phase_that_takes_too_long_is_given_up(void **state)
+{
+	struct move *m = *state;
+
+	m->src.greedy = true;
+	m->bandwidth = 1ull << 20;
+	m->limits.ns[MIG_LIMIT_COPY] = 300000000;
+	move_run(m);
+	assert_int_equal(m->src.freezes, 0);
+	assert_int_equal(m->srv, -ETIMEDOUT);
+	assert_non_null(strstr(m->serr.msg, "the copy phase took"));
+	assert_non_null(strstr(m->serr.msg, "in round 1, "));
+	expect_at_source(m);
+}
+
+/* freeze() hangs on a device; the guest does not. */
+static void a_freeze_that_hangs_is_given_up(void **state)
+{
+	struct move *m = *state;
+
+	m->src.slow_freeze = true;
+	m->limits.ns[MIG_LIMIT_QUIESCE] = 100000000;
+	move_run(m);
+	m->src.slow_freeze = false;
+	assert_int_equal(m->src.abandons, 1);
+	assert_int_equal(m->src.thaws, 1);
+	assert_int_equal(m->srv, -ETIMEDOUT);
+	assert_non_null(strstr(m->serr.msg, "the quiesce phase took"));
+	expect_at_source(m);
+}
+
+/* The target loads until the guest runs again at the source: only the limit can end that. */
+static void a_guest_is_not_kept_frozen_beyond_the_limit(void **state)
+{
+	struct move *m = *state;
+
+	m->dst.load_after = &m->src;
+	m->limits.ns[MIG_LIMIT_FROZEN] = 2000000000;
+	move_run(m);
+	assert_int_equal(m->src.thaws, 1);
+	assert_int_equal(m->srv, -ETIMEDOUT);
+	assert_non_null(strstr(m->serr.msg, "the frozen phase took"));
+	expect_at_source(m);
+}
+
+/*
+ * One owner, with limits that run out anywhere: from too short for anything to just about enough.
+ * The target is no slower for them, so LOADED and the limit often meet.
+ */
+static void whatever_limit_runs_out_one_machine_runs_the_guest(void **state)
+{
+	unsigned moved = 0, stayed = 0;
+
+	for (unsigned phase = 0; phase < MIG_LIMITS; phase++) {
+		for (uint64_t ns = 50000; ns < 200000000; ns *= 3) {
+			struct move *m;
+			bool src, dst;
+
+			assert_int_equal(move_teardown(state), 0);
+			assert_int_equal(move_setup(state), 0);
+			m = *state;
+			m->limits.ns[phase] = ns;
+			move_run(m);
+			src = !fake_vm_frozen(&m->src);
+			dst = !fake_vm_frozen(&m->dst);
+			assert_true(src != dst);
+			assert_int_equal(m->srv == 0, dst);
+			if (src)
+				expect_at_source(m);
+			moved += dst;
+			stayed += src;
+		}
+	}
+	print_message("limits: %u moved, %u stayed\n", moved, stayed);
+	assert_true(moved > 0 && stayed > 0);
+}
+
 static void a_target_that_cannot_load_says_why(void **state)
 {
 	struct move *m = *state;
@@ -501,6 +557,12 @@ int main(void)
 		MOVE_TEST(a_one_sided_transport_is_left_to_allocate),
 		MOVE_TEST(pages_the_vmm_wrote_arrive),
 		MOVE_TEST(a_cancelled_move_leaves_the_guest_running),
+		MOVE_TEST(a_move_cancelled_before_the_freeze_never_stops_the_guest),
+		MOVE_TEST(an_init_phase_that_takes_too_long_is_given_up),
+		MOVE_TEST(a_copy_phase_that_takes_too_long_is_given_up),
+		MOVE_TEST(a_freeze_that_hangs_is_given_up),
+		MOVE_TEST(a_guest_is_not_kept_frozen_beyond_the_limit),
+		MOVE_TEST(whatever_limit_runs_out_one_machine_runs_the_guest),
 		MOVE_TEST(a_target_that_cannot_load_says_why),
 		MOVE_TEST(failures_of_the_machine_give_the_move_up),
 		MOVE_TEST(a_failed_save_thaws_the_guest),

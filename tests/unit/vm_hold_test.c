@@ -66,6 +66,42 @@ static void it_runs_only_when_the_last_reason_is_gone(void **state)
 	guest_files_free(&g);
 }
 
+/* What a freeze that takes too long gets: the vCPUs go on at once, and the thaw that follows is
+ * harmless. */
+static void an_abandoned_freeze_lets_the_guest_go(void **state)
+{
+	struct err e = { 0 };
+	struct guest_files g;
+	struct vm_info info;
+	struct vm_config c;
+	struct vm *vm;
+	uint32_t n;
+
+	(void)state;
+	guest_files_new(&g, code_count, sizeof(code_count));
+	c = guest_config(&g, 2);
+	vm = guest_start(&c);
+	guest_wait_counter(vm, 10);
+	assert_ok(vm_mig_ops.freeze(vm, &e), &e);
+	n = guest_counter(vm);
+	vm_mig_ops.freeze_abandon(vm);
+	guest_wait_counter(vm, n + 10);
+	vm_mig_ops.thaw(vm);
+	guest_wait_counter(vm, guest_counter(vm) + 10);
+	/* but not one that somebody else holds */
+	assert_ok(vm_hold(vm, VM_HOLD_USER, &e), &e);
+	assert_ok(vm_mig_ops.freeze(vm, &e), &e);
+	n = guest_counter(vm);
+	vm_mig_ops.freeze_abandon(vm);
+	vm_info(vm, &info);
+	assert_int_equal(info.hold, VM_HOLD_USER);
+	assert_int_equal(guest_counter(vm), n);
+	vm_release(vm, VM_HOLD_USER);
+	guest_wait_counter(vm, n + 10);
+	vm_free(vm);
+	guest_files_free(&g);
+}
+
 struct hammer {
 	struct vm *vm;
 	enum vm_hold why;
@@ -161,6 +197,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_held_guest_stands_still),
 		cmocka_unit_test(it_runs_only_when_the_last_reason_is_gone),
+		cmocka_unit_test(an_abandoned_freeze_lets_the_guest_go),
 		cmocka_unit_test(two_threads_hold_a_counting_guest),
 		cmocka_unit_test(two_threads_hold_a_guest_that_does_io),
 		cmocka_unit_test(an_event_and_a_hold_do_not_block_each_other),
