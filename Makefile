@@ -33,7 +33,7 @@ SAN_tsan  := -fsanitize=thread
 SAN       := $(SAN_$(VARIANT))
 
 # ---- the house: archives, in the order of who may include whom -----------------------------------
-HV_DIRS    := hv/base hv/mem hv/kvm hv/dev hv/boot hv/vm hv/migrate hv/ctl
+HV_DIRS    := hv/base hv/mem hv/kvm hv/dev hv/boot hv/vm hv/migrate hv/migrate/xport hv/ctl
 DIRS       := $(HV_DIRS) transport-tcp transport-rdma bench hv/cmd
 archive     = $(B)/$(subst /,_,$(1)).a
 objs        = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c))
@@ -46,15 +46,16 @@ LINK_kvm     := hv/kvm hv/mem hv/base
 LINK_dev     := hv/dev hv/mem hv/base
 LINK_boot    := hv/boot hv/mem hv/base
 LINK_migrate := hv/migrate hv/mem hv/base
-LINK_tcp     := transport-tcp hv/base
-LINK_rdma    := transport-rdma hv/base
+LINK_xport   := hv/migrate/xport hv/base
+LINK_tcp     := transport-tcp $(LINK_xport)
+LINK_rdma    := transport-rdma $(LINK_xport)
 LINK_vm      := hv/vm hv/kvm hv/dev hv/boot hv/migrate hv/mem hv/base
 LINK_ctl     := hv/ctl $(LINK_vm)
-LINK_cmd     := hv/cmd bench hv/ctl transport-tcp transport-rdma $(LINK_vm)
+LINK_cmd     := hv/cmd bench hv/ctl transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
 # The one file of hv/cmd that is fuzzed, with what it needs.
 LINK_inifile := hv/ctl $(LINK_vm)
 FUZZ_SRC_inifile := hv/cmd/inifile.c
-LINK_bench   := bench hv/ctl transport-tcp transport-rdma $(LINK_vm)
+LINK_bench   := bench hv/ctl transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
 
 .PHONY: all help demo check lint fmt lab fuzz bench install clean asan ubsan tsan deps tests
 
@@ -112,7 +113,7 @@ $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $$(TESTLIB) $(foreach d,$(call unit
 endef
 $(foreach t,$(patsubst tests/unit/%.c,%,$(UNIT)),$(eval $(call unit_rule,$t)))
 
-$(B)/tests/contract/contract: $(call objs,tests/contract) $(TESTLIB) $(foreach d,transport-tcp transport-rdma hv/migrate hv/mem hv/base,$(call archive,$d))
+$(B)/tests/contract/contract: $(call objs,tests/contract) $(TESTLIB) $(foreach d,transport-tcp transport-rdma hv/migrate/xport hv/migrate hv/mem hv/base,$(call archive,$d))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDFLAGS) $(CMOCKA) $(LIBS)
 

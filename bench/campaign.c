@@ -29,6 +29,7 @@ struct stage {
 	struct bench_guest guest[2 * PLAN_SYSTEMS_MAX];
 	bool up[2 * PLAN_SYSTEMS_MAX]; /* its guest is started and filled */
 	bool keep;                     /* all guests fit beside each other */
+	struct warm warm;              /* as much as a target needs, between moves */
 	unsigned serial;
 };
 
@@ -147,7 +148,9 @@ static int campaign_turn(struct stage *s, unsigned i, struct err *e)
 	const struct bench_plan *plan = s->k->plan;
 	bool warm = r->warmed < plan->warm_ups;
 	bool peer = r->sys != &bench_watari;
-	struct bench_how how = { .quiet_ns = r->last_ns,
+	struct bench_how how = { .quiet_ns = plan->still ? r->last_ns
+							 : quiet_wanted(&r->quiet, r->last_ns),
+		.warm = &s->warm,
 		.still = plan->still,
 		/* The peer's guest verifies itself; comparing as well takes longer than moving. */
 		.verify = !peer || plan->verify_peer || warm || r->done + 1 == plan->runs };
@@ -159,6 +162,8 @@ static int campaign_turn(struct stage *s, unsigned i, struct err *e)
 
 	snprintf(which, sizeof(which), warm ? "warm-up" : "move %u/%u", r->done + 1, plan->runs);
 	progress_step(s->p, "%s, %s", r->label, which);
+	if (rc == 0 && !plan->still)
+		rc = warm_fill(&s->warm, bench_config_filled(r->config), s->ends, &why);
 	if (rc == 0)
 		rc = bench_move(&s->guest[i], &how, s->p, &run, &why);
 	if (rc == -ECANCELED) {
@@ -184,6 +189,8 @@ static int campaign_turn(struct stage *s, unsigned i, struct err *e)
 	r->strikes = 0;
 	r->last_ns = run.failed ? r->last_ns : run.window_ns;
 	r->turn_ns = clock_mono_ns() - start;
+	if (!run.failed && !plan->still)
+		quiet_join(&r->quiet, &run);
 	r->verify_failed |= run.verify_done && !verify_passed(&run.verify);
 	campaign_say(s, r, which, &run);
 	if (warm) {
@@ -204,11 +211,17 @@ static int campaign_case(struct stage *s, unsigned number, struct err *e)
 {
 	const struct bench_plan *plan = s->k->plan;
 	const struct bench_config *c = &plan->cases[number];
+	unsigned cpus = plan->pin.text ? (unsigned)CPU_COUNT(&plan->pin.set) : s->k->machine.cpus;
 	char title[256];
 	int rc = 0;
 
 	progress_line(s->p, "case %u/%u: %s", number + 1, plan->ncases,
 		bench_config_title(c, title, sizeof(title)));
+	if (c->vcpus > cpus)
+		progress_line(s->p,
+			"  %u vCPUs share %u processors: most pauses will be waits for one",
+			c->vcpus, cpus);
+	warm_release(&s->warm); /* it counts as taken, and the target's share is counted already */
 	s->keep = bench_plan_fit(c, s->n) >= s->n;
 	if (!s->keep)
 		progress_line(s->p,
@@ -293,6 +306,8 @@ int campaign_run(struct bench_plan *plan, struct progress *p, struct campaign *o
 			"others keep %.1f of %u processors busy (load %.1f): expect longer pauses",
 			out->machine.others, out->machine.cpus, out->machine.load1);
 	rc = ends_init(&x, e);
+	x.pin = &plan->pin;
+	x.pin_observer = &plan->pin_observer;
 	if (rc == 0)
 		rc = campaign_stages(&s, plan, e);
 	progress_end(p);
@@ -301,6 +316,7 @@ int campaign_run(struct bench_plan *plan, struct progress *p, struct campaign *o
 		ends_print_logs(&x, stderr);
 	for (unsigned i = 0; i < s.n; i++)
 		campaign_down(&s, i);
+	warm_release(&s.warm);
 	ends_fini(&x);
 	out->took_ns = clock_mono_ns() - start;
 	return rc;

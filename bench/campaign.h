@@ -11,6 +11,7 @@
 #include "bench/move.h"
 #include "bench/plan.h"
 #include "bench/progress.h"
+#include "bench/quiet.h"
 
 /* The moves of one system in one case. */
 struct bench_series {
@@ -26,6 +27,7 @@ struct bench_series {
 	uint64_t fill_ns;      /* how long its guest took to fill its memory, the last time */
 	uint64_t fill_bytes;
 	uint64_t last_ns;   /* how long its last move took */
+	struct quiet quiet; /* the windows before its moves */
 	uint64_t turn_ns;   /* and a whole turn */
 	unsigned strikes;   /* turns in a row that failed */
 	bool verify_failed; /* in a warm-up, too */

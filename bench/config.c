@@ -127,7 +127,10 @@ int bench_config_set(struct bench_config *c, const char *name, const char *value
 		return rc;
 	}
 	if (strcmp(name, "streams") == 0) {
-		rc = number_parse(value, "--streams", 1, 16, &v, e);
+		v = 0;
+		rc = 0;
+		if (strcmp(value, "auto") != 0)
+			rc = number_parse(value, "--streams", 1, 16, &v, e);
 		c->streams = (unsigned)v;
 		return rc;
 	}
@@ -198,7 +201,9 @@ const char *bench_config_title(const struct bench_config *c, char *buf, size_t n
 	if (c->fill != BENCH_FILL_ALL)
 		k += (size_t)snprintf(
 			rest + k, sizeof(rest) - k, ", %" PRIu64 " MiB filled", c->fill >> 20);
-	if (c->streams != 1)
+	if (c->streams == 0)
+		k += (size_t)snprintf(rest + k, sizeof(rest) - k, ", streams as it likes");
+	else if (c->streams != 1)
 		k += (size_t)snprintf(rest + k, sizeof(rest) - k, ", %u streams", c->streams);
 	if (c->on_stall != MIG_ON_STALL_THROTTLE)
 		k += (size_t)snprintf(rest + k, sizeof(rest) - k, ", %s on stall",

@@ -44,6 +44,12 @@ const char *bench_config_title(const struct bench_config *c, char *buf, size_t n
 /* The guest's command line into @buf of @n bytes; returns @buf. */
 const char *bench_config_append(const struct bench_config *c, char *buf, size_t n);
 
+/* Bytes that the guest has written when it has started. */
+static inline uint64_t bench_config_filled(const struct bench_config *c)
+{
+	return c->fill < c->memory ? c->fill : c->memory;
+}
+
 const char *bench_pattern_name(enum bench_pattern p);
 const char *bench_content_name(enum bench_content c);
 

@@ -9,6 +9,8 @@
 
 #include "bench/bench.h"
 #include "bench/campaign.h"
+#include "bench/outfile.h"
+#include "bench/plot.h"
 #include "bench/remote.h"
 #include "bench/report.h"
 
@@ -29,7 +31,7 @@ static const struct argp_option options[] = {
 		"freeze when the predicted blackout fits (default: 10ms)", 1 },
 	{ "fill", KEY_FIRST + 8, "SIZE", 0,
 		"memory the guest writes once at start, or all (default: all)", 1 },
-	{ "streams", KEY_FIRST + 9, "N", 0, "watari's data connections (default: 1)", 1 },
+	{ "streams", KEY_FIRST + 9, "N|auto", 0, "watari's data connections (default: 1)", 1 },
 	{ "on-stall", KEY_FIRST + 10, "throttle|freeze|abort", 0,
 		"when the guest dirties faster than it is sent (default: throttle)", 1 },
 	{ "test-stall", KEY_FIRST + 11, "TIME", OPTION_HIDDEN,
@@ -49,8 +51,12 @@ static const struct argp_option options[] = {
 		3 },
 	{ "target", KEY_FIRST + 22, "ADDR:PORT", 0, "move to the watari bench target there instead",
 		3 },
-	{ "json", KEY_FIRST + 23, "FILE", 0, "write the results as JSON, - for stdout", 3 },
-	{ "html", KEY_FIRST + 24, "FILE", 0, "write a page with plots (needs gnuplot)", 3 },
+	{ "pin", KEY_FIRST + 23, "CPUS", 0,
+		"confine every guest and VMM to these processors, 0-3,6 (default: nothing is pinned)",
+		3 },
+	{ "pin-observer", KEY_FIRST + 24, "CPU", 0, "and the observer's thread to this one", 3 },
+	{ "json", KEY_FIRST + 25, "FILE", 0, "write the results as JSON, - for stdout", 3 },
+	{ "html", KEY_FIRST + 26, "FILE", 0, "write a page with plots (needs gnuplot)", 3 },
 	{ 0 },
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]) - 1)
@@ -83,6 +89,16 @@ static const struct argp downtime_argp = {
 	       "Ctrl-C ends the measurement and reports what was done until then. Exit status: 0 if "
 	       "every move of watari completed and was verified, 1 if not, 2 for an unknown option.",
 };
+
+/* What would only be found out when all is measured. */
+static int downtime_ready(const struct bench_plan *p, struct err *e)
+{
+	int rc = p->json ? outfile_check("json", p->json, e) : 0;
+
+	if (rc == 0 && p->html)
+		rc = outfile_check("html", p->html, e);
+	return rc == 0 && p->html ? plot_ready(e) : rc;
+}
 
 /* With the JSON on stdout, the table goes where progress goes. */
 static int downtime_report(const struct campaign *k)
@@ -117,6 +133,8 @@ int bench_downtime_main(int argc, char **argv, bench_transports at)
 	bench_plan_command(&d.plan, argc, argv);
 	if (d.err.code == 0)
 		bench_plan_check(&d.plan, &d.err);
+	if (d.err.code == 0)
+		downtime_ready(&d.plan, &d.err);
 	if (d.err.code) {
 		fprintf(stderr, "watari: %s\n", d.err.msg);
 		bench_plan_fini(&d.plan);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,10 @@
 #define ENDS_START_NS (10 * NSEC_PER_SEC)
 #define ENDS_STOP_NS  (3 * NSEC_PER_SEC)
 #define ENDS_POLL_MS  5
+
+/* How a child ends that has not become what it should: as a shell has it. */
+#define ENDS_NOT_PINNED  126
+#define ENDS_NOT_STARTED 127
 
 extern const char bench_guest_elf[], bench_guest_elf_end[];
 
@@ -123,10 +128,12 @@ static _Noreturn void ends_exec(
 	setrlimit(RLIMIT_MEMLOCK, &locked);
 	if (c->keep_fd >= 0)
 		fcntl(c->keep_fd, F_SETFD, 0);
+	if (x->pin && x->pin->text && sched_setaffinity(0, sizeof(x->pin->set), &x->pin->set) < 0)
+		_exit(ENDS_NOT_PINNED);
 	if (in >= 0 && out >= 0 && log >= 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 &&
 		dup2(log, 2) == 2 && setenv("WATARI_RUNTIME_DIR", c->dir, 1) == 0)
 		execvp(c->program, (char *const *)args);
-	_exit(127);
+	_exit(ENDS_NOT_STARTED);
 }
 
 int ends_spawn(const struct bench_ends *x, const struct ends_child *c, const char *const *args,
@@ -152,6 +159,12 @@ int ends_alive(pid_t *pid, const char *what, struct err *e)
 	*pid = 0;
 	if (WIFSIGNALED(status))
 		return err_set(e, -ECHILD, "%s was ended by signal %d", what, WTERMSIG(status));
+	if (WEXITSTATUS(status) == ENDS_NOT_STARTED)
+		return err_set(e, -ENOENT,
+			"%s cannot be started: it is not installed, or may not be run", what);
+	if (WEXITSTATUS(status) == ENDS_NOT_PINNED)
+		return err_set(
+			e, -EINVAL, "%s cannot be pinned: a processor of --pin has gone", what);
 	return err_set(e, -ECHILD, "%s ended with status %d", what, WEXITSTATUS(status));
 }
 

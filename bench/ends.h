@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "bench/pin.h"
 #include "hv/base/err.h"
 
 #define ENDS_PATH_MAX 256
@@ -34,6 +35,8 @@ struct bench_ends {
 	struct bench_end end[2];
 	int signals; /* signalfd */
 	sigset_t old_mask;
+	/* Processors its processes, and the observer, are confined to; NULL: wherever they may. */
+	const struct pin *pin, *pin_observer;
 };
 
 /* Makes the directories and takes over the signals. 0 or negative errno; then call ends_fini(). */
@@ -55,7 +58,10 @@ int ends_spawn(const struct bench_ends *x, const struct ends_child *c, const cha
 	pid_t *pid, struct err *e);
 /* A watari at end @n. */
 struct ends_child ends_self(const struct bench_end *n);
-/* 0, or -ECHILD with a sentence if child *@pid (called @what) has ended; then *@pid is 0. */
+/*
+ * 0, or -ECHILD with a sentence if child *@pid (called @what) has ended, -ENOENT if its program
+ * could not be started; then *@pid is 0.
+ */
 int ends_alive(pid_t *pid, const char *what, struct err *e);
 
 /*

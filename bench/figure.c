@@ -5,12 +5,17 @@
  */
 #include "bench/figure.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hv/base/size.h"
+
+/* A prediction is good within either. */
+#define FIGURE_PREDICTED    0.25
+#define FIGURE_PREDICTED_US 1000.0
 
 static double figure_guest(const struct bench_run *r)
 {
@@ -40,6 +45,17 @@ static double figure_observer_gap(const struct bench_run *r)
 static double figure_vmm(const struct bench_run *r)
 {
 	return (double)r->vmm.blackout.total_ns / 1e3;
+}
+
+static double figure_prediction(const struct bench_run *r)
+{
+	return r->vmm.predicted_blackout_ns ? (double)r->vmm.predicted_blackout_ns / 1e3 : NAN;
+}
+
+/* Against what the same system measured, from the same moment to the same moment. */
+static double figure_prediction_error(const struct bench_run *r)
+{
+	return fabs(figure_vmm(r) - figure_prediction(r));
 }
 
 static double figure_quiet(const struct bench_run *r)
@@ -113,6 +129,9 @@ const struct figure bench_figures[] = {
 	{ "freeze_observer_us", "away, observer", "observer", 9, figure_observer, FORM_TIME_US,
 		false },
 	{ "blackout_vmm_us", "away, VMM", "VMM", 9, figure_vmm, FORM_TIME_US, false },
+	{ "predicted_us", "predicted", "predicted", 9, figure_prediction, FORM_TIME_US, false },
+	{ "prediction_error_us", "prediction off by", NULL, 0, figure_prediction_error,
+		FORM_TIME_US, false },
 	{ "blackout_guest_us", "longest pause", "longest", 9, figure_guest, FORM_TIME_US, false },
 	{ "blackout_net_us", "less quiet one", NULL, 0, figure_net, FORM_TIME_US, false },
 	{ "quiet_gap_us", "quiet pause", NULL, 0, figure_quiet, FORM_TIME_US, false },
@@ -145,6 +164,10 @@ const char *figure_format(const struct figure *f, double v, char *buf, size_t n)
 {
 	char size[32];
 
+	if (isnan(v)) {
+		snprintf(buf, n, "-");
+		return buf;
+	}
 	switch (f->form) {
 	case FORM_TIME_US: return duration_format((uint64_t)(v * 1e3), buf, n);
 	case FORM_TIME_MS: return duration_format((uint64_t)(v * 1e6), buf, n);
@@ -167,12 +190,27 @@ bool figure_stats(const struct bench_series *s, const struct figure *f, struct s
 	*out = (struct stats){ 0 };
 	if (!v)
 		return false;
-	for (unsigned i = 0; i < s->done; i++)
-		if (!s->run[i].failed)
-			v[n++] = f->of(&s->run[i]);
+	for (unsigned i = 0; i < s->done; i++) {
+		v[n] = s->run[i].failed ? NAN : f->of(&s->run[i]);
+		n += !isnan(v[n]);
+	}
 	stats_of(v, n, out);
 	free(v);
 	return n > 0;
+}
+
+void figure_predicted(const struct bench_series *s, unsigned *within, unsigned *of)
+{
+	*within = *of = 0;
+	for (unsigned i = 0; i < s->done; i++) {
+		const struct bench_run *r = &s->run[i];
+		double off = r->failed ? NAN : figure_prediction_error(r);
+
+		if (isnan(off))
+			continue;
+		++*of;
+		*within += off <= FIGURE_PREDICTED_US || off <= figure_vmm(r) * FIGURE_PREDICTED;
+	}
 }
 
 double figure_median(const struct bench_series *s, const char *key)

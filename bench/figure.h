@@ -28,7 +28,7 @@ struct figure {
 	const char *name; /* before a row */
 	const char *head; /* over a column of the table of runs; NULL: not in that table */
 	int width;        /* characters of that column */
-	double (*of)(const struct bench_run *r);
+	double (*of)(const struct bench_run *r); /* NAN: this system or move has none */
 	enum figure_form form;
 	bool whole; /* an integer in JSON */
 };
@@ -40,7 +40,11 @@ extern const size_t bench_nfigures;
 const struct figure *figure_find(const char *key);
 /* "1.23 ms" and so on into @buf; returns @buf. */
 const char *figure_format(const struct figure *f, double v, char *buf, size_t n);
-/* Over the runs of @s in which the guest moved. False without memory, or if there are none. */
+/* How well moves were predicted: @within of @of had their blackout within 25 % or 1 ms of what was
+ * predicted at the freeze. @of 0: a system that predicts nothing. */
+void figure_predicted(const struct bench_series *s, unsigned *within, unsigned *of);
+/* Over the runs of @s in which the guest moved and that have it. False without memory, or if there
+ * are none. */
 bool figure_stats(const struct bench_series *s, const struct figure *f, struct stats *out);
 /* The median of figure @key of @s, or 0. */
 double figure_median(const struct bench_series *s, const char *key);

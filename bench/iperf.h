@@ -10,7 +10,8 @@ struct iperf_result {
 	double cpu_near, cpu_far; /* processors each end kept busy */
 };
 
-/* @streams for two seconds over loopback. -ENOENT: there is no iperf3. */
-int iperf_run(unsigned streams, struct iperf_result *out, struct err *e);
+/* @streams for two seconds, to and from @address, one of this host's. -ENOENT: there is no iperf3.
+ */
+int iperf_run(const char *address, unsigned streams, struct iperf_result *out, struct err *e);
 
 #endif

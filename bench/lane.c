@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "bench/line.h"
+#include "bench/perftest.h"
 #include "hv/base/clock.h"
 
 #define LANE_TIMEOUT_NS (30 * NSEC_PER_SEC)
@@ -50,22 +51,26 @@ const struct xport_ops *lane_find(lane_transports at, const char *name, struct e
 	return NULL;
 }
 
+static uint64_t lane_region(uint64_t bytes)
+{
+	return bytes < LANE_REGION_MAX ? bytes : LANE_REGION_MAX;
+}
+
 /* Memory like a guest's, all of it allocated: first touches are not the transport's. */
-static void *lane_memory(struct err *e)
+static void *lane_memory(uint64_t size, struct err *e)
 {
 	int fd = memfd_create("bench-lane", MFD_CLOEXEC);
 	uint64_t *p = MAP_FAILED, x = 88172645463325252ull;
 
-	if (fd >= 0 && ftruncate(fd, (off_t)LANE_REGION) == 0)
-		p = mmap(NULL, LANE_REGION, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
-			0);
+	if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (p == MAP_FAILED)
-		err_errno(e, "cannot have %llu bytes of memory", LANE_REGION);
+		err_errno(e, "cannot have %" PRIu64 " bytes of memory", size);
 	if (fd >= 0)
 		close(fd);
 	if (p == MAP_FAILED)
 		return NULL;
-	for (uint64_t i = 0; i < LANE_REGION / sizeof(*p); i++) {
+	for (uint64_t i = 0; i < size / sizeof(*p); i++) {
 		x ^= x << 13;
 		x ^= x >> 7;
 		x ^= x << 17;
@@ -110,14 +115,18 @@ int lane_serve(int fd, const char *host, lane_transports at, struct err *e)
 	struct xport_listener *l = NULL;
 	char line[LINE_MAX_BYTES], name[32];
 	struct xport *x = NULL;
-	uint64_t cpu;
+	uint64_t cpu, bytes = LANE_REGION_MAX, region;
 	void *mem;
 	int rc = line_hear(fd, line, e);
 
-	if (rc == 0 && (sscanf(line, "ask %31s %u", name, &addr.streams) != 2 || addr.streams < 1 ||
-			       addr.streams > 16))
+	if (rc == 0 && strncmp(line, PERFTEST_WORD, strlen(PERFTEST_WORD)) == 0)
+		return perftest_serve(fd, host, line, e);
+	if (rc == 0 && (sscanf(line, "ask %31s %u %" SCNu64, name, &addr.streams, &bytes) != 3 ||
+			       addr.streams < 1 || addr.streams > 16 || bytes < LANE_REGION_MIN ||
+			       bytes % XPORT_BLOCK_SIZE))
 		return err_set(e, -EPROTO, "the other end asks '%.60s'", line);
-	if (rc < 0 || !(mem = lane_memory(e)))
+	region = lane_region(bytes);
+	if (rc < 0 || !(mem = lane_memory(region, e)))
 		return rc < 0 ? rc : -ENOMEM;
 	snprintf(addr.host, sizeof(addr.host), "%s", host);
 	ops = lane_find(at, name, e);
@@ -131,7 +140,7 @@ int lane_serve(int fd, const char *host, lane_transports at, struct err *e)
 	cpu = lane_cpu();
 	rc = ops->accept(l, LANE_TIMEOUT_NS, &x, e);
 	if (rc == 0)
-		rc = ops->region_add(x, 0, mem, LANE_REGION, e);
+		rc = ops->region_add(x, 0, mem, region, e);
 	if (rc == 0)
 		rc = lane_answer(ops, x, e);
 	ops->close(x);
@@ -139,7 +148,7 @@ int lane_serve(int fd, const char *host, lane_transports at, struct err *e)
 		snprintf(line, sizeof(line), "done %" PRIu64 "\n", lane_cpu() - cpu);
 	else
 		snprintf(line, sizeof(line), "error %.240s\n", e->msg);
-	munmap(mem, LANE_REGION);
+	munmap(mem, region);
 	return line_say(fd, line, rc < 0 ? NULL : e) < 0 ? -EIO : rc;
 }
 
@@ -169,7 +178,9 @@ static int lane_events(const struct xport_ops *ops, struct xport *x, bool pong, 
 static int lane_put(const struct xport_ops *ops, struct xport *x, const struct lane_ask *ask,
 	uint64_t at, struct err *e)
 {
-	struct xport_put p = { .offset = at % LANE_REGION, .length = ask->put, .cookie = at };
+	struct xport_put p = {
+		.offset = at % lane_region(ask->bytes), .length = ask->put, .cookie = at
+	};
 	int rc;
 
 	while ((rc = ops->put(x, &p, e)) == -EAGAIN) {
@@ -203,6 +214,8 @@ static int lane_measure(const struct xport_ops *ops, struct xport *x, const stru
 	out->cpu_near_ns = lane_cpu() - cpu;
 	ops->stats(x, &st);
 	out->wire_bytes = st.wire_bytes_out;
+	out->zc_bytes = st.zc_bytes;
+	out->zc_copied_bytes = st.zc_copied_bytes;
 	for (unsigned i = 0; i < LANE_PINGS && rc == 0; i++) {
 		start = clock_mono_ns();
 		rc = lane_put(ops, x, ask, (uint64_t)i * ask->put, e);
@@ -226,15 +239,17 @@ int lane_drive(int fd, const char *host, const struct lane_ask *ask, lane_transp
 	const struct xport_ops *ops = lane_find(at, ask->transport, e);
 	char line[LINE_MAX_BYTES];
 	struct xport *x = NULL;
+	uint64_t region = lane_region(ask->bytes);
 	unsigned port = 0;
 	void *mem;
 	int rc;
 
 	*out = (struct lane_result){ 0 };
-	if (!ops || !(mem = lane_memory(e)))
+	if (!ops || !(mem = lane_memory(region, e)))
 		return e->code;
 	snprintf(addr.host, sizeof(addr.host), "%s", host);
-	snprintf(line, sizeof(line), "ask %.31s %u\n", ask->transport, ask->streams);
+	snprintf(line, sizeof(line), "ask %.31s %u %" PRIu64 "\n", ask->transport, ask->streams,
+		ask->bytes);
 	rc = line_say(fd, line, e);
 	if (rc == 0)
 		rc = line_hear(fd, line, e);
@@ -244,7 +259,7 @@ int lane_drive(int fd, const char *host, const struct lane_ask *ask, lane_transp
 	if (rc == 0)
 		rc = ops->connect(&x, &addr, LANE_TIMEOUT_NS, e);
 	if (rc == 0)
-		rc = ops->region_add(x, 0, mem, LANE_REGION, e);
+		rc = ops->region_add(x, 0, mem, region, e);
 	if (rc == 0)
 		rc = lane_measure(ops, x, ask, out, e);
 	if (rc == 0)
@@ -252,6 +267,6 @@ int lane_drive(int fd, const char *host, const struct lane_ask *ask, lane_transp
 	if (rc == 0 && sscanf(line, "done %" SCNu64, &out->cpu_far_ns) != 1)
 		rc = err_set(e, -EPROTO, "the other end says: %.240s", line);
 	ops->close(x);
-	munmap(mem, LANE_REGION);
+	munmap(mem, region);
 	return rc;
 }

@@ -14,20 +14,23 @@
 #include "hv/base/err.h"
 #include "hv/migrate/xport.h"
 
-#define LANE_REGION (256ull << 20) /* bytes of memory at either end, allocated before */
-#define LANE_PINGS  1000
+/* Bytes of memory at either end, allocated before: as much as is put, but within these. */
+#define LANE_REGION_MAX (256ull << 20)
+#define LANE_REGION_MIN (64ull << 20)
+#define LANE_PINGS      1000
 
 struct lane_ask {
 	const char *transport;
 	unsigned streams;
 	uint32_t put;   /* bytes of each */
-	uint64_t bytes; /* to put in all, a multiple of @put */
+	uint64_t bytes; /* to put in all, a multiple of @put, LANE_REGION_MIN at least */
 };
 
 struct lane_result {
 	double goodput;                   /* bytes/s, until all of it was in the far memory */
 	uint64_t cpu_near_ns, cpu_far_ns; /* of the whole process, user and system */
 	uint64_t wire_bytes;
+	uint64_t zc_bytes, zc_copied_bytes; /* of these by reference; of those copied after all */
 	struct stats latency_us; /* of a put and a message behind it, there and its answer back */
 };
 

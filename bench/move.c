@@ -314,6 +314,8 @@ int bench_move(struct bench_guest *g, const struct bench_how *how, struct progre
 		rc = ends_wait(g->ends, -1, MOVE_SETTLE_MS, e);
 	if (rc == 0)
 		rc = move_quiet(g, &t, quiet, &m, out, e);
+	if (how->warm)
+		warm_release(how->warm);
 	if (rc == 0)
 		rc = move_arm(&t, &g->at, e);
 	if (rc == 0)

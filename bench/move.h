@@ -14,6 +14,7 @@
 #include "bench/progress.h"
 #include "bench/system.h"
 #include "bench/verify.h"
+#include "bench/warm.h"
 #include "bench/watch.h"
 
 /* All rates are pages per second over all vCPUs. */
@@ -25,7 +26,8 @@ struct bench_run {
 
 	/* As the guest saw it: by its own clock and notes. */
 	uint64_t gap_ns;        /* the longest pause between two heartbeats of a vCPU */
-	uint64_t quiet_gap_ns;  /* the same in a window as long, without a move, just before */
+	uint64_t quiet_gap_ns;  /* the same without a move: in the window just before, or, joined
+				   by quiet.h, in windows that come to the same length */
 	uint64_t freeze_ns;     /* the pause in which it left and arrived */
 	bool freeze_noted;      /* false: its notes were overwritten, freeze_ns is gap_ns */
 	uint64_t gap_source_ns; /* the longest until the freeze: a pause of the copying */
@@ -79,6 +81,7 @@ bool bench_run_verified(const struct bench_run *r);
 /* How one is done. */
 struct bench_how {
 	uint64_t quiet_ns; /* length of the quiet window, at least a second */
+	struct warm *warm; /* let go of right before the move; or NULL */
 	bool verify;
 	bool still; /* no move: a window of quiet_ns in its place, to prove the instrument */
 };

@@ -134,6 +134,15 @@ static int plan_number(
 	return rc;
 }
 
+static int plan_pin(struct bench_plan *p, const char *name, const char *value, struct err *e)
+{
+	cpu_set_t have;
+
+	pin_have(&have);
+	return strcmp(name, "pin") == 0 ? pin_parse(name, value, &have, &p->pin, e)
+					: pin_parse_one(name, value, &have, &p->pin_observer, e);
+}
+
 int bench_plan_set(struct bench_plan *p, const char *name, const char *value, struct err *e)
 {
 	for (size_t i = 0; i < sizeof(plan_list_options) / sizeof(plan_list_options[0]); i++)
@@ -159,6 +168,8 @@ int bench_plan_set(struct bench_plan *p, const char *name, const char *value, st
 		p->peer_binary = value;
 	else if (strcmp(name, "verify-peer") == 0)
 		p->verify_peer = true;
+	else if (strcmp(name, "pin") == 0 || strcmp(name, "pin-observer") == 0)
+		return plan_pin(p, name, value, e);
 	else if (strcmp(name, "test-still") == 0)
 		p->still = true;
 	else if (strcmp(name, "json") == 0)
@@ -190,7 +201,7 @@ static uint64_t plan_available(void)
 /* What a guest of @c takes once it has filled what it fills. */
 static uint64_t plan_guest(const struct bench_config *c)
 {
-	return (c->fill < c->memory ? c->fill : c->memory) + PLAN_OVERHEAD;
+	return bench_config_filled(c) + PLAN_OVERHEAD;
 }
 
 unsigned bench_plan_fit(const struct bench_config *c, unsigned want)
@@ -208,7 +219,6 @@ int bench_plan_check(const struct bench_plan *p, struct err *e)
 
 	for (unsigned i = 0; i < p->ncases; i++) {
 		const struct bench_config *c = &p->cases[i];
-		long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 		int rc = bench_config_check(c, e);
 
 		if (rc < 0)
@@ -219,11 +229,6 @@ int bench_plan_check(const struct bench_plan *p, struct err *e)
 				"spare: choose less, or --fill less of it",
 				size_format(2 * plan_guest(c), need, sizeof(need)),
 				size_format(plan_available(), have, sizeof(have)));
-		if (cpus > 0 && c->vcpus > (unsigned)cpus)
-			return err_set(e, -EINVAL,
-				"--vcpus %u: this machine has %ld processors, and a guest that "
-				"waits for one measures that",
-				c->vcpus, cpus);
 	}
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "bench/config.h"
+#include "bench/pin.h"
 #include "hv/base/err.h"
 
 #define PLAN_CASES_MAX     256
@@ -32,6 +33,7 @@ struct bench_plan {
 	char peer_cpu[64], peer_version[96]; /* found by bench_peer_find() */
 	bool still;                          /* no moves: windows without one in their place */
 	bool verify_peer;                    /* the peer's memory is compared after every move */
+	struct pin pin, pin_observer;        /* of guests and VMMs; of the observer */
 	const char *json, *html;             /* paths, "-" for stdout, or NULL */
 	const char *target;                  /* HOST:PORT of a `watari bench target`, or NULL */
 	char *command;                       /* as it was typed, to repeat it; or NULL */

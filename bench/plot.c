@@ -37,7 +37,7 @@ int plot_open(struct plot *p, unsigned width, unsigned height, struct err *e)
 	p->script = fopen(plot_path(p, "script", path), "we");
 	if (!p->script)
 		return err_errno(e, "cannot write %s", path);
-	fprintf(p->script, "set terminal svg size %u,%u dynamic enhanced font 'sans-serif,13'\n",
+	fprintf(p->script, "set terminal svg size %u,%u dynamic noenhanced font 'sans-serif,13'\n",
 		width, height);
 	fprintf(p->script, "set output '%s'\n", plot_path(p, "svg", path));
 	fprintf(p->script, "set encoding utf8\nset border 3\nset tics nomirror\n"
@@ -74,27 +74,52 @@ static char *plot_read(const char *path)
 	return text;
 }
 
-static int plot_run(struct plot *p, struct err *e)
+/* @args[0] found by PATH, its stderr in file @log; its exit status. */
+static int plot_start(char **args, const char *log, int *status, struct err *e)
 {
-	char script[PLOT_PATH_MAX], log[PLOT_PATH_MAX];
-	char *args[] = { "gnuplot", "-d", script, NULL }, *said;
 	posix_spawn_file_actions_t files;
-	int rc, status = 0;
 	pid_t pid;
+	int rc;
 
-	plot_path(p, "script", script);
 	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_addopen(
-		&files, 2, plot_path(p, "log", log), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	rc = posix_spawnp(&pid, "gnuplot", &files, NULL, args, environ);
+	posix_spawn_file_actions_addopen(&files, 2, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	if (strcmp(log, "/dev/null") == 0)
+		posix_spawn_file_actions_addopen(&files, 1, log, O_WRONLY, 0);
+	rc = posix_spawnp(&pid, args[0], &files, NULL, args, environ);
 	posix_spawn_file_actions_destroy(&files);
 	if (rc)
 		return err_set(e, -rc,
 			"cannot run gnuplot, which draws the plots (Debian: "
 			"gnuplot-nox): %s",
 			strerrordesc_np(rc));
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, status, 0) < 0 && errno == EINTR)
 		;
+	return 0;
+}
+
+int plot_ready(struct err *e)
+{
+	char *args[] = { "gnuplot", "--version", NULL };
+	int status = 0, rc = plot_start(args, "/dev/null", &status, e);
+
+	if (rc < 0)
+		return err_wrap(e, "--html");
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0
+		       ? 0
+		       : err_set(e, -EIO,
+				 "--html: gnuplot --version fails: mend or reinstall gnuplot");
+}
+
+static int plot_run(struct plot *p, struct err *e)
+{
+	char script[PLOT_PATH_MAX], log[PLOT_PATH_MAX];
+	char *args[] = { "gnuplot", "-d", script, NULL }, *said;
+	int rc, status = 0;
+
+	plot_path(p, "script", script);
+	rc = plot_start(args, plot_path(p, "log", log), &status, e);
+	if (rc < 0)
+		return rc;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	said = plot_read(log);

@@ -23,6 +23,8 @@ struct plot {
 	char dir[64];
 };
 
+/* 0 if plots can be drawn here; -ENOENT with a sentence that names what is missing. */
+int plot_ready(struct err *e);
 /* @width and @height in CSS pixels. plot_close() in any case. */
 int plot_open(struct plot *p, unsigned width, unsigned height, struct err *e);
 /*

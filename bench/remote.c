@@ -4,6 +4,7 @@
  * between two clocks without its uncertainty.
  * Next in the flow: bench/far.c.
  */
+#include "bench/outfile.h"
 #include "bench/remote.h"
 
 #include <errno.h>
@@ -271,11 +272,7 @@ static int remote_json(const struct remote *r, struct err *e)
 {
 	json_t *j = json_pack("{s:s,s:i,s:s,s:O}", "schema", "watari-bench-target", "version", 1,
 		"target", r->plan->target, "runs", r->rows);
-	bool out = strcmp(r->plan->json, "-") == 0;
-	int rc = j && (out ? json_dumpf(j, stdout, JSON_INDENT(1))
-			   : json_dump_file(j, r->plan->json, JSON_INDENT(1))) == 0
-			 ? 0
-			 : err_set(e, -EIO, "cannot write the results to %s", r->plan->json);
+	int rc = outfile_json(j, r->plan->json, e);
 
 	json_decref(j);
 	return rc;
@@ -289,6 +286,8 @@ int remote_run(struct bench_plan *plan, struct progress *p, struct err *e)
 	if (plan->peer || plan->html)
 		return err_set(e, -EINVAL, "--target goes with neither --peer nor --html");
 	rc = ends_init(&r.ends, e);
+	r.ends.pin = &plan->pin;
+	r.ends.pin_observer = &plan->pin_observer;
 	if (rc == 0)
 		rc = remote_meet(&r, e);
 	if (rc == 0)

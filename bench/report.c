@@ -22,7 +22,7 @@ static void report_runs(const struct bench_series *s, FILE *out)
 {
 	char text[48];
 
-	fprintf(out, "%4s %-39s %39s %21s\n", "", "------ away, as seen by ------", "",
+	fprintf(out, "%4s %-39s %49s %21s\n", "", "------ away, as seen by ------", "",
 		"--- guest's work ---");
 	fprintf(out, "%4s", "move");
 	for (size_t f = 0; f < bench_nfigures; f++)
@@ -60,7 +60,7 @@ static void report_summary(const struct bench_series *s, FILE *out)
 		const struct figure *f = &bench_figures[i];
 
 		if (!figure_stats(s, f, &st))
-			return;
+			continue;
 		fprintf(out, "%-18s %14s %14s %14s %14s %14s\n", f->name,
 			figure_format(f, st.min, min, sizeof(min)),
 			figure_format(f, st.median, median, sizeof(median)),
@@ -68,8 +68,8 @@ static void report_summary(const struct bench_series *s, FILE *out)
 			st.has_p99 ? figure_format(f, st.p99, p99, sizeof(p99)) : "-",
 			figure_format(f, st.max, max, sizeof(max)));
 	}
-	fprintf(out, "\nOf %zu moves; a percentile needs samples: p90 %d, p99 %d.\n", st.n,
-		STATS_P90_MIN, STATS_P99_MIN);
+	fprintf(out, "\nOf %u moves; a percentile needs samples: p90 %d, p99 %d.\n",
+		bench_series_moved(s), STATS_P90_MIN, STATS_P99_MIN);
 }
 
 /* Median and maximum of a time, in ms. */
@@ -143,6 +143,25 @@ static void report_compare(const struct bench_series *s, unsigned n, FILE *out)
 	fputc('\n', out);
 }
 
+/* How good the predictions were on which each guest was frozen. */
+static void report_predicted(const struct bench_series *s, unsigned n, FILE *out)
+{
+	unsigned within, of;
+	char off[48];
+
+	for (unsigned i = 0; i < n; i++) {
+		figure_predicted(&s[i], &within, &of);
+		if (of)
+			fprintf(out,
+				"%s: its own blackout was predicted within 25 %% or 1 ms in %u of "
+				"%u moves, off by %s (median).\n",
+				s[i].label, within, of,
+				figure_format(figure_find("prediction_error_us"),
+					figure_median(&s[i], "prediction_error_us"), off,
+					sizeof(off)));
+	}
+}
+
 static void report_case(const struct campaign *k, unsigned number, FILE *out)
 {
 	unsigned each = report_each(k);
@@ -160,6 +179,7 @@ static void report_case(const struct campaign *k, unsigned number, FILE *out)
 	}
 	if (each > 1) {
 		report_compare(s, each, out);
+		report_predicted(s, each, out);
 		return;
 	}
 	if (s->done <= REPORT_RUNS_MAX)
@@ -168,6 +188,7 @@ static void report_case(const struct campaign *k, unsigned number, FILE *out)
 		report_summary(s, out);
 	else
 		report_compare(s, each, out);
+	report_predicted(s, each, out);
 }
 
 void report_agreement(const struct campaign *k, unsigned *agree, unsigned *of)
@@ -200,10 +221,26 @@ static void report_verified(const struct campaign *k, FILE *out)
 		looked < moved ? " (the peer's: the first and the last of each case)" : "");
 }
 
+const char *report_pinned(const struct bench_plan *p, char *buf, size_t n)
+{
+	const char *guests = p->pin.text, *observer = p->pin_observer.text;
+
+	snprintf(buf, n, "%s%.60s%s%s%.20s", guests ? "guests and VMMs on " : "",
+		guests ? guests : "", guests && observer ? ", " : "",
+		observer ? "observer on " : "", observer ? observer : "");
+	if (!guests && !observer)
+		snprintf(buf, n, "nothing");
+	return buf;
+}
+
 void report_table(const struct campaign *k, FILE *out)
 {
+	char pinned[128];
 	unsigned agree, of;
 
+	if (k->plan->pin.text || k->plan->pin_observer.text)
+		fprintf(out, "Pinned to processors: %s\n\n",
+			report_pinned(k->plan, pinned, sizeof(pinned)));
 	if (k->no_peer[0])
 		fprintf(out, "No peer: %s\n\n", k->no_peer);
 	for (unsigned i = 0; i < k->plan->ncases && k->nseries; i++)

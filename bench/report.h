@@ -20,6 +20,9 @@ void report_table(const struct campaign *k, FILE *out);
 /* Of watari's transport and the peer's modes: what each agreed on with the observer. */
 void report_agreement(const struct campaign *k, unsigned *agree, unsigned *of);
 
+/* "guests and VMMs on 2-3, observer on 1", or "nothing", into @buf; returns @buf. */
+const char *report_pinned(const struct bench_plan *p, char *buf, size_t n);
+
 /* docs/bench.md has the schema; NULL without memory. The caller owns it. */
 json_t *report_json(const struct campaign *k);
 /* Writes report_json() to @path, "-" for stdout. */

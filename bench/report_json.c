@@ -6,10 +6,10 @@
  */
 #include "bench/report.h"
 
-#include <errno.h>
-#include <string.h>
+#include <math.h>
 
 #include "bench/figure.h"
+#include "bench/outfile.h"
 #include "hv/base/clock.h"
 #include "hv/ctl/proto.h"
 
@@ -85,7 +85,9 @@ static json_t *json_run(const struct bench_series *s, unsigned number)
 		double v = bench_figures[f].of(r);
 
 		json_object_set_new(j, bench_figures[f].key,
-			bench_figures[f].whole ? json_integer((json_int_t)v) : json_real(v));
+			isnan(v)                 ? json_null()
+			: bench_figures[f].whole ? json_integer((json_int_t)v)
+						 : json_real(v));
 	}
 	json_object_set_new(j, "verified",
 		r->verify_done ? json_boolean(verify_passed(&r->verify)) : json_null());
@@ -111,7 +113,7 @@ static json_t *json_run(const struct bench_series *s, unsigned number)
 static json_t *json_summary(const struct bench_series *s)
 {
 	json_t *j = json_object();
-	unsigned verified = 0, agree = 0;
+	unsigned verified = 0, agree = 0, within, predicted;
 	struct stats st;
 
 	for (size_t f = 0; j && f < bench_nfigures; f++) {
@@ -129,7 +131,10 @@ static json_t *json_summary(const struct bench_series *s)
 		verified += r->verify_done && verify_passed(&r->verify);
 		agree += !r->failed && bench_run_agrees(r);
 	}
+	figure_predicted(s, &within, &predicted);
 	if (j) {
+		json_object_set_new(j, "predicted", json_integer(predicted));
+		json_object_set_new(j, "predicted_within", json_integer(within));
 		json_object_set_new(j, "runs", json_integer(s->done));
 		json_object_set_new(j, "moved", json_integer(bench_series_moved(s)));
 		json_object_set_new(j, "verified", json_integer(verified));
@@ -206,6 +211,9 @@ json_t *report_json(const struct campaign *k)
 	}
 	if (k->plan->command)
 		json_object_set_new(j, "command", json_string(k->plan->command));
+	json_object_set_new(j, "pinned",
+		json_pack("{s:s?,s:s?}", "guests", k->plan->pin.text, "observer",
+			k->plan->pin_observer.text));
 	if (k->no_peer[0])
 		json_object_set_new(j, "no_peer", json_string(k->no_peer));
 	else if (k->plan->peer)
@@ -218,16 +226,8 @@ json_t *report_json(const struct campaign *k)
 int report_write(const struct campaign *k, const char *path, struct err *e)
 {
 	json_t *j = report_json(k);
-	bool to_stdout = strcmp(path, "-") == 0;
-	int rc = 0;
+	int rc = outfile_json(j, path, e);
 
-	if (!j)
-		return err_set(e, -ENOMEM, "no memory for the results");
-	errno = 0;
-	if (to_stdout ? json_dumpf(j, stdout, JSON_INDENT(1)) < 0 || puts("") < 0
-		      : json_dump_file(j, path, JSON_INDENT(1)) < 0)
-		rc = err_set(e, -EIO, "cannot write the results to %s%s%s", path, errno ? ": " : "",
-			errno ? strerrordesc_np(errno) : "");
 	json_decref(j);
 	return rc;
 }

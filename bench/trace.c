@@ -21,7 +21,7 @@ int trace_start(struct trace *t, struct bench_ends *x, struct progress *p, const
 	t->point = calloc(TRACE_POINTS_MAX, sizeof(*t->point));
 	if (!t->point)
 		return err_set(e, -ENOMEM, "no memory for a move's time line");
-	return watch_start(&t->watch, o, e);
+	return watch_start(&t->watch, o, x->pin_observer, e);
 }
 
 static void trace_meter(struct trace *t)

@@ -19,6 +19,7 @@
 #include "bench/ends.h"
 #include "bench/machine.h"
 #include "bench/observe.h"
+#include "bench/outfile.h"
 #include "bench/stats.h"
 #include "hv/base/clock.h"
 #include "hv/base/size.h"
@@ -362,10 +363,8 @@ static int tracker_run(const struct tracker_args *a, struct err *e)
 		1, "cpu", m.cpu, "busy_by_others", m.others, "memory_bytes",
 		(json_int_t)a->config.memory, "workset_bytes", (json_int_t)a->config.workset,
 		"rows", rows);
-	if (rc == 0 && a->json &&
-		(out == stderr ? json_dumpf(j, stdout, JSON_INDENT(1))
-			       : json_dump_file(j, a->json, JSON_INDENT(1))) < 0)
-		rc = err_set(e, -EIO, "cannot write %s", a->json);
+	if (rc == 0 && a->json)
+		rc = outfile_json(j, a->json, e);
 	json_decref(j);
 	return rc;
 }
@@ -384,6 +383,8 @@ int bench_tracker_main(int argc, char **argv, bench_transports at)
 	rc = a.err.code;
 	if (rc == 0)
 		rc = bench_config_check(&a.config, &a.err);
+	if (rc == 0 && a.json)
+		rc = outfile_check("json", a.json, &a.err);
 	if (rc == 0)
 		rc = tracker_run(&a, &a.err);
 	if (rc < 0)

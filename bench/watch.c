@@ -148,7 +148,7 @@ static int watch_end(struct watch *w, int end, const struct observed *o)
 	return 0;
 }
 
-int watch_start(struct watch *w, const struct observed *o, struct err *e)
+int watch_start(struct watch *w, const struct observed *o, const struct pin *pin, struct err *e)
 {
 	const struct sched_param priority = { .sched_priority = WATCH_PRIORITY };
 	int rc;
@@ -168,6 +168,12 @@ int watch_start(struct watch *w, const struct observed *o, struct err *e)
 	if (rc)
 		return err_set(e, -rc, "cannot start the observer: %s", strerrordesc_np(rc));
 	w->started = true;
+	if (pin && pin->text) {
+		rc = pthread_setaffinity_np(w->thread, sizeof(pin->set), &pin->set);
+		if (rc)
+			return err_set(e, -rc, "cannot pin the observer to processor %.20s: %s",
+				pin->text, strerrordesc_np(rc));
+	}
 	/* Without the right to, it looks as often as it is let; then its uncertainty says so. */
 	w->realtime = pthread_setschedparam(w->thread, SCHED_FIFO, &priority) == 0;
 	return 0;

@@ -17,6 +17,7 @@
 
 #include "bench/guest/report.h"
 #include "bench/observe.h"
+#include "bench/pin.h"
 #include "hv/base/err.h"
 
 #define WATCH_BUCKET_NS   10000000ull
@@ -68,8 +69,11 @@ struct watch {
 	bool arrived;
 };
 
-/* Starts to watch the guest @o, whose header is known. watch_stop() in any case. */
-int watch_start(struct watch *w, const struct observed *o, struct err *e);
+/*
+ * Starts to watch the guest @o, whose header is known, from the processor @pin unless that is NULL.
+ * watch_free() in any case.
+ */
+int watch_start(struct watch *w, const struct observed *o, const struct pin *pin, struct err *e);
 /* The guest may appear at @o as well, of which only the file and its regions need be known. */
 void watch_target(struct watch *w, const struct observed *o);
 /* Returns what was seen and starts a new window. */

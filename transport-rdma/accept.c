@@ -64,10 +64,10 @@ int xrdma_listen(struct xport_listener **out, struct xport_addr *addr, struct er
 	struct addrinfo *list = NULL;
 	struct xrdma_listener *l;
 	struct err cause = { 0 };
-	int r = xrdma_addr_check(addr, e);
+	int r = xport_addr_check(addr, e);
 
 	if (!r)
-		r = xrdma_resolve(addr, true, &list, e);
+		r = xport_addr_resolve(addr, true, &list, e);
 	if (r)
 		return r;
 	l = calloc(1, sizeof(*l));
@@ -81,23 +81,13 @@ int xrdma_listen(struct xport_listener **out, struct xport_addr *addr, struct er
 	if (r) {
 		listener_free(l);
 		return err_set(e, r, "cannot listen on %s over RDMA: %s",
-			xrdma_addr_format(addr, name, sizeof(name)), cause.msg);
+			xport_addr_format(addr, name, sizeof(name)), cause.msg);
 	}
 	addr->port = l->addr.port = ntohs(rdma_get_src_port(l->id));
 	/* An opaque handle: xport_listener is never defined, xrdma_listener is what it points to.
 	 */
 	*out = (struct xport_listener *)l;
 	return 0;
-}
-
-/* Equal or not in a time that does not depend on where they differ. */
-static bool token_equal(const uint8_t *a, const uint8_t *b)
-{
-	volatile uint8_t diff = 0;
-
-	for (unsigned i = 0; i < XPORT_TOKEN_SIZE; i++)
-		diff = (uint8_t)(diff | (a[i] ^ b[i]));
-	return diff == 0;
 }
 
 static int request_turn_away(struct rdma_cm_id *id)
@@ -117,7 +107,7 @@ static int request_judge(struct xport *x, const struct xport_addr *addr, struct 
 	int r = xrdma_hello_decode(&h, hello, n);
 
 	/* Not a HELLO of ours, or not our move: one answer for both. */
-	if (r || !token_equal(h.token, addr->token) || h.streams != addr->streams)
+	if (r || !xport_token_equal(h.token, addr->token) || h.streams != addr->streams)
 		return request_turn_away(id);
 	l = &x->line[h.line];
 	xrdma_line_close(l); /* the source tries again: the newer one counts */
@@ -179,7 +169,7 @@ int xrdma_accept(
 	struct xport_listener *opaque, uint64_t timeout_ns, struct xport **out, struct err *e)
 {
 	struct xrdma_listener *l = (struct xrdma_listener *)opaque;
-	uint64_t deadline = xrdma_deadline(timeout_ns);
+	uint64_t deadline = xport_deadline(timeout_ns);
 	struct xport *x = xrdma_new(&l->addr, true, e);
 	char name[XPORT_HOST_MAX + 16], wait[32];
 	struct rdma_cm_event *ev;
@@ -187,14 +177,16 @@ int xrdma_accept(
 	int r = x ? 0 : -ENOMEM;
 
 	while (!r && lines_up(x) < x->lines) {
-		r = xrdma_cm_next(l->channel, deadline, &ev);
+		r = xrdma_cm_next(l->channel, l->addr.lifeline, deadline, &ev);
 		if (!r)
 			r = accept_event(x, &l->addr, ev, &cause);
 	}
 	if (r == -ETIMEDOUT && !cause.code)
 		err_set(e, r, "no source came to %s over RDMA within %s (%u of %u lines)",
-			xrdma_addr_format(&l->addr, name, sizeof(name)),
+			xport_addr_format(&l->addr, name, sizeof(name)),
 			duration_format(timeout_ns, wait, sizeof(wait)), lines_up(x), x->lines);
+	else if (r == -ECONNRESET && !cause.code)
+		err_set(e, r, "the source ended the move before its data connection stood");
 	else if (r && x)
 		err_set(e, r, "waiting for the source over RDMA: %s",
 			cause.code ? cause.msg : strerrordesc_np(-r));

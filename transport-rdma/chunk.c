@@ -12,16 +12,11 @@
 int xrdma_regions_add(
 	struct xrdma_regions *g, uint32_t id, void *base, uint64_t size, struct err *e)
 {
-	if (id >= XPORT_REGIONS_MAX)
-		return err_set(
-			e, -EINVAL, "region %u: numbers end at %u", id, XPORT_REGIONS_MAX - 1);
-	if (g->r[id].base)
-		return err_set(e, -EINVAL, "region %u is already known", id);
-	if (!base || size == 0 || size % XRDMA_PAGE_SIZE || (uintptr_t)base % XRDMA_PAGE_SIZE)
-		return err_set(e, -EINVAL, "region %u: %llu bytes at %p are not whole pages", id,
-			(unsigned long long)size, base);
-	g->r[id] = (struct xrdma_region){ .base = base, .size = size };
-	return 0;
+	int r = xport_region_check(id, id < XPORT_REGIONS_MAX && g->r[id].base, base, size, e);
+
+	if (!r)
+		g->r[id] = (struct xrdma_region){ .base = base, .size = size };
+	return r;
 }
 
 void xrdma_regions_fini(struct xrdma_regions *g)
@@ -34,29 +29,9 @@ void xrdma_regions_fini(struct xrdma_regions *g)
 int xrdma_range_check(const struct xrdma_regions *g, uint32_t region, uint64_t offset,
 	uint64_t length, int code, struct err *e)
 {
-	unsigned long long off = offset, len = length;
-	uint64_t size;
+	uint64_t size = region < XPORT_REGIONS_MAX ? g->r[region].size : 0;
 
-	if (region >= XPORT_REGIONS_MAX || !g->r[region].base)
-		return err_set(e, code, "put region %u is unknown", region);
-	size = g->r[region].size;
-	if (offset % XRDMA_PAGE_SIZE || offset >= size)
-		return err_set(e, code,
-			"put offset %llu is not the start of a page of region %u (%llu bytes)", off,
-			region, (unsigned long long)size);
-	if (length == 0 || length % XRDMA_PAGE_SIZE || length > XPORT_BLOCK_SIZE)
-		return err_set(e, code, "put length %llu is not whole pages up to %u bytes", len,
-			XPORT_BLOCK_SIZE);
-	if (length > size - offset)
-		return err_set(e, code,
-			"put length %llu at offset %llu goes past the end of region %u (%llu "
-			"bytes)",
-			len, off, region, (unsigned long long)size);
-	if (offset % XPORT_BLOCK_SIZE + length > XPORT_BLOCK_SIZE)
-		return err_set(e, code,
-			"put length %llu at offset %llu crosses a block of %u bytes", len, off,
-			XPORT_BLOCK_SIZE);
-	return 0;
+	return xport_range_check(region, size, offset, length, code, e);
 }
 
 unsigned xrdma_chunk_shift(uint64_t size)
@@ -89,9 +64,22 @@ int xrdma_region_cut(struct xrdma_region *r, unsigned shift, struct err *e)
 	return 0;
 }
 
-int xrdma_region_asked(struct xrdma_regions *g, uint32_t region, uint32_t index, uint64_t length,
-	unsigned shift, struct err *e)
+/* Bytes of the chunks [first, first + count), which are there. */
+static uint64_t run_length(const struct xrdma_region *r, uint32_t first, uint32_t count)
 {
+	return ((uint64_t)(count - 1) << r->shift) + xrdma_chunk_len(r, first + count - 1);
+}
+
+static bool run_fits(const struct xrdma_region *r, const struct xrdma_chunk_run *run)
+{
+	return run->shift == r->shift && run->count >= 1 && run->first < r->count &&
+	       run->count <= r->count - run->first &&
+	       run->length == run_length(r, run->first, run->count);
+}
+
+int xrdma_region_asked(struct xrdma_regions *g, const struct xrdma_chunk_run *run, struct err *e)
+{
+	uint32_t region = run->region;
 	struct xrdma_region *r;
 	int rc = 0;
 
@@ -100,37 +88,43 @@ int xrdma_region_asked(struct xrdma_regions *g, uint32_t region, uint32_t index,
 			e, -EPROTO, "a key is asked for region %u, which is unknown", region);
 	r = &g->r[region];
 	if (!r->chunk)
-		rc = xrdma_region_cut(r, shift, e);
+		rc = xrdma_region_cut(r, run->shift, e);
 	if (rc == -EINVAL)
 		return e ? (e->code = -EPROTO) : -EPROTO;
 	if (rc)
 		return rc;
-	if (shift != r->shift || index >= r->count || length != xrdma_chunk_len(r, index))
+	if (!run_fits(r, run))
 		return err_set(e, -EPROTO,
-			"a key is asked for chunk %u of region %u, %llu bytes of 2^%u: this end "
-			"has %u chunks of 2^%u in %llu bytes",
-			index, region, (unsigned long long)length, shift, r->count, r->shift,
-			(unsigned long long)r->size);
-	if (r->chunk[index].asked)
-		return err_set(e, -EPROTO, "the key of chunk %u of region %u is asked for twice",
-			index, region);
-	r->chunk[index].asked = true;
+			"keys are asked for %u chunks from chunk %u of region %u on, %llu bytes of "
+			"2^%u: this end has %u chunks of 2^%u in %llu bytes",
+			run->count, run->first, region, (unsigned long long)run->length, run->shift,
+			r->count, r->shift, (unsigned long long)r->size);
+	for (uint32_t i = run->first; i - run->first < run->count; i++) {
+		if (r->chunk[i].asked)
+			return err_set(e, -EPROTO,
+				"the key of chunk %u of region %u is asked for twice", i, region);
+		r->chunk[i].asked = true;
+	}
 	return 0;
 }
 
-int xrdma_region_keyed(struct xrdma_regions *g, uint32_t region, uint32_t index, uint32_t rkey,
-	uint64_t addr, struct err *e)
+int xrdma_region_keyed(struct xrdma_regions *g, uint32_t region, uint32_t first, uint32_t count,
+	const uint32_t *rkey, uint64_t addr, struct err *e)
 {
-	struct xrdma_chunk *c;
+	if (region >= XPORT_REGIONS_MAX || first >= g->r[region].count ||
+		count > g->r[region].count - first)
+		return err_set(e, -EPROTO, "keys came for %u chunks from chunk %u of region %u on",
+			count, first, region);
+	for (uint32_t i = 0; i < count; i++) {
+		struct xrdma_chunk *c = &g->r[region].chunk[first + i];
 
-	if (region >= XPORT_REGIONS_MAX || index >= g->r[region].count)
-		return err_set(e, -EPROTO, "a key came for chunk %u of region %u", index, region);
-	c = &g->r[region].chunk[index];
-	if (!c->asked || c->keyed)
-		return err_set(e, -EPROTO, "a key nobody waits for came for chunk %u of region %u",
-			index, region);
-	c->rkey = rkey;
-	c->addr = addr;
-	c->keyed = true;
+		if (!c->asked || c->keyed)
+			return err_set(e, -EPROTO,
+				"a key nobody waits for came for chunk %u of region %u", first + i,
+				region);
+		c->rkey = rkey[i];
+		c->addr = addr + ((uint64_t)i << g->r[region].shift);
+		c->keyed = true;
+	}
 	return 0;
 }

@@ -23,9 +23,8 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
-#include "hv/migrate/xport.h"
+#include "hv/migrate/xport/range.h"
 
-#define XRDMA_PAGE_SIZE   4096u
 #define XRDMA_CHUNK_MIN   21u /* log2 of bytes: 2 MiB */
 #define XRDMA_CHUNK_MAX   26u /* 64 MiB */
 #define XRDMA_CHUNKS_GOAL 1024u
@@ -38,6 +37,7 @@ struct xrdma_chunk {
 	uint64_t addr;     /* source: the target's address of the first byte, with rkey */
 	uint32_t rkey;
 	uint8_t taken; /* source, atomic: this end's registration has begun, by whichever thread */
+	bool wanted;   /* source: the scan found something of the guest's in it */
 	bool asked;    /* source: ASK was sent; target: ASK came */
 	bool keyed;    /* source: KEY came; target: KEY was sent */
 };
@@ -98,20 +98,23 @@ static inline bool xrdma_chunk_take(struct xrdma_chunk *c)
 	return __atomic_exchange_n(&c->taken, 1, __ATOMIC_RELAXED) == 0;
 }
 
-/*
- * Target: an ASK for chunk @index of 2^@shift bytes. Cuts the region if it is the first. 0, -EPROTO
- * if the ends do not agree or it was asked for before, -ENOMEM.
- */
-int xrdma_region_asked(struct xrdma_regions *g, uint32_t region, uint32_t index, uint64_t length,
-	unsigned shift, struct err *e);
-/* Source: a KEY. 0, or -EPROTO if the chunk was not asked for or has its key already. */
-int xrdma_region_keyed(struct xrdma_regions *g, uint32_t region, uint32_t index, uint32_t rkey,
-	uint64_t addr, struct err *e);
+/* Some chunks of a region, one behind the other: what is asked for, or has got its keys. */
+struct xrdma_chunk_run {
+	uint32_t region, first, count;
+	uint64_t length; /* bytes of them all */
+	unsigned shift;
+};
 
-/* The data stream all pages of a block travel on. */
-static inline unsigned xrdma_stream_of(uint32_t region, uint64_t offset, unsigned streams)
-{
-	return (unsigned)((offset / XPORT_BLOCK_SIZE + region) % streams);
-}
+/*
+ * Target: an ASK for @run of chunks of 2^shift bytes. Cuts the region if it is the first. 0,
+ * -EPROTO if the ends do not agree or one was asked for before, -ENOMEM.
+ */
+int xrdma_region_asked(struct xrdma_regions *g, const struct xrdma_chunk_run *run, struct err *e);
+/*
+ * Source: the keys of @count chunks from @first on; @addr is the target's address of the first. 0,
+ * or -EPROTO if one was not asked for or has its key already.
+ */
+int xrdma_region_keyed(struct xrdma_regions *g, uint32_t region, uint32_t first, uint32_t count,
+	const uint32_t *rkey, uint64_t addr, struct err *e);
 
 #endif

@@ -33,37 +33,6 @@
  */
 #define XRDMA_RNR_RETRIES 0
 
-int xrdma_addr_check(const struct xport_addr *a, struct err *e)
-{
-	if (a->host[0] == '\0' || strnlen(a->host, sizeof(a->host)) == sizeof(a->host))
-		return err_set(e, -EINVAL, "the host of the data connection is empty or too long");
-	if (a->streams < 1 || a->streams > XRDMA_STREAMS_MAX)
-		return err_set(e, -EINVAL, "%u streams: 1 to %u are possible", a->streams,
-			XRDMA_STREAMS_MAX);
-	return 0;
-}
-
-const char *xrdma_addr_format(const struct xport_addr *a, char *buf, size_t n)
-{
-	snprintf(buf, n, strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host, a->port);
-	return buf;
-}
-
-int xrdma_resolve(const struct xport_addr *a, bool passive, struct addrinfo **out, struct err *e)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0) };
-	char port[8];
-	int r;
-
-	snprintf(port, sizeof(port), "%u", a->port);
-	r = getaddrinfo(a->host, port, &hints, out);
-	if (r)
-		return err_set(e, r == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH,
-			"cannot find the address of %s: %s", a->host, gai_strerror(r));
-	return 0;
-}
-
 int xrdma_device_wished(const struct xport_rdma *w, struct ibv_context *verbs, struct err *e)
 {
 	if (!verbs)
@@ -115,8 +84,7 @@ int xrdma_device_source(const char *device, int family, struct sockaddr_storage 
 	ssize_t n;
 
 	if (!ctx)
-		return err_set(e, -ENODEV,
-			"there is no RDMA device %s here; `rdma link` shows them", device);
+		return err_set(e, -ENODEV, XRDMA_NO_SUCH_DEVICE, device);
 	n = ibv_query_gid_table(ctx, gid, sizeof(gid) / sizeof(gid[0]), 0);
 	for (ssize_t i = 0; i < n && !found; i++)
 		found = gid_address(&gid[i].gid, family, sa);
@@ -181,12 +149,12 @@ static bool all_up(const struct xport *x)
 	return true;
 }
 
-static int ms_until(uint64_t deadline)
+/* The connection manager takes 0 for a failure of its own. */
+static int ms_left(uint64_t deadline)
 {
-	uint64_t now = clock_mono_ns();
-	uint64_t ms = deadline > now ? (deadline - now) / NSEC_PER_MSEC + 1 : 1;
+	int ms = xport_ms_left(deadline);
 
-	return ms < 3600000 ? (int)ms : 3600000;
+	return ms ? ms : 1;
 }
 
 static int connect_lines(struct xport *x, const struct xport_addr *addr, struct sockaddr *to,
@@ -200,14 +168,14 @@ static int connect_lines(struct xport *x, const struct xport_addr *addr, struct 
 		r = xrdma_device_source(addr->rdma.device, to->sa_family, &from, e);
 	for (unsigned i = 0; i < x->lines && !r; i++)
 		r = line_start(&x->line[i], forced ? (struct sockaddr *)&from : NULL, to,
-			ms_until(deadline), e);
+			ms_left(deadline), e);
 	while (!r && !all_up(x)) {
 		struct rdma_cm_event *ev;
 		enum rdma_cm_event_type type;
 		struct xrdma_line *l;
 		int status;
 
-		r = xrdma_cm_next(x->channel, deadline, &ev);
+		r = xrdma_cm_next(x->channel, 0, deadline, &ev);
 		if (r)
 			return err_set(e, r, r == -ETIMEDOUT ? "it did not answer in time" : "%s",
 				strerrordesc_np(-r));
@@ -215,7 +183,7 @@ static int connect_lines(struct xport *x, const struct xport_addr *addr, struct 
 		type = ev->event;
 		status = ev->status;
 		rdma_ack_cm_event(ev);
-		r = line_step(l, addr, type, status, ms_until(deadline), e);
+		r = line_step(l, addr, type, status, ms_left(deadline), e);
 	}
 	return r;
 }
@@ -223,16 +191,16 @@ static int connect_lines(struct xport *x, const struct xport_addr *addr, struct 
 int xrdma_connect(
 	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e)
 {
-	uint64_t deadline = xrdma_deadline(timeout_ns);
+	uint64_t deadline = xport_deadline(timeout_ns);
 	struct xrdma_frame start = { .type = XRDMA_START };
 	char name[XPORT_HOST_MAX + 16];
 	struct addrinfo *list = NULL;
 	struct err cause = { 0 };
 	struct xport *x = NULL;
-	int r = xrdma_addr_check(addr, e);
+	int r = xport_addr_check(addr, e);
 
 	if (!r)
-		r = xrdma_resolve(addr, false, &list, e);
+		r = xport_addr_resolve(addr, false, &list, e);
 	if (r)
 		return r;
 	x = xrdma_new(addr, false, &cause);
@@ -246,7 +214,7 @@ int xrdma_connect(
 		if (x)
 			xrdma_free(x);
 		return err_set(e, r, "cannot connect to %s over RDMA: %s",
-			xrdma_addr_format(addr, name, sizeof(name)), cause.msg);
+			xport_addr_format(addr, name, sizeof(name)), cause.msg);
 	}
 	x->stats.wire_bytes_out = x->lines * XRDMA_HELLO_SIZE;
 	*out = x;

@@ -14,14 +14,16 @@
 
 #include "transport-rdma/parts.h"
 
-#define XRDMA_INBOX_FIRST (64u << 10) /* bytes of the first allocation for a message */
-
 /* ---- out ---------------------------------------------------------------------------------- */
 
 int xrdma_ctrl_push(struct xport *x, const struct xrdma_frame *f, uint8_t *owned, struct err *e)
 {
-	struct xrdma_out *o = calloc(1, sizeof(*o));
+	struct xrdma_out *o;
 
+	/* Each frame wakes the peer once, so what belongs together travels together. */
+	if (x->out_last && xrdma_frame_join(&x->out_last->frame, f))
+		return 0;
+	o = calloc(1, sizeof(*o));
 	if (!o) {
 		free(owned);
 		return err_set(e, -ENOMEM, "no memory for a message");
@@ -30,6 +32,7 @@ int xrdma_ctrl_push(struct xport *x, const struct xrdma_frame *f, uint8_t *owned
 	o->owned = owned;
 	*x->out_tail = o;
 	x->out_tail = &o->next;
+	x->out_last = o;
 	return 0;
 }
 
@@ -38,8 +41,10 @@ static void out_free(struct xport *x)
 	struct xrdma_out *o = x->out_head;
 
 	x->out_head = o->next;
-	if (!x->out_head)
+	if (!x->out_head) {
 		x->out_tail = &x->out_head;
+		x->out_last = NULL;
+	}
 	free(o->owned);
 	free(o);
 }
@@ -60,7 +65,7 @@ static void ctrl_post(struct xport *x, struct xrdma_frame *f)
 		.sg_list = &sge,
 		.num_sge = 1,
 		.opcode = IBV_WR_SEND,
-		.send_flags = IBV_SEND_SIGNALED };
+		.send_flags = IBV_SEND_SIGNALED | IBV_SEND_SOLICITED };
 	struct err why;
 	int r;
 
@@ -111,6 +116,11 @@ static bool ctrl_room(const struct xport *x)
 	return !x->down.code && x->tx_end - x->tx_done < XRDMA_CREDITS;
 }
 
+bool xrdma_ctrl_stuck(const struct xport *x)
+{
+	return x->out_head && !ctrl_room(x);
+}
+
 void xrdma_ctrl_flush(struct xport *x)
 {
 	if (!x->may_speak)
@@ -150,11 +160,12 @@ static void buffer_free(struct xport *x, uint32_t n)
 
 static int take_ask(struct xport *x, const struct xrdma_frame *f, struct err *e)
 {
-	int r = xrdma_region_asked(&x->regions, f->region, f->chunk, f->length, f->shift, e);
+	const struct xrdma_chunk_run run = { f->region, f->chunk, f->chunks, f->length, f->shift };
+	int r = xrdma_region_asked(&x->regions, &run, e);
 
 	return r ? r
-		 : xrdma_reg_push(
-			   x->reg, &x->regions.r[f->region], f->region, f->chunk, f->urgent, e);
+		 : xrdma_reg_push(x->reg, &x->regions.r[f->region], f->region, f->chunk, f->chunks,
+			   f->urgent, e);
 }
 
 static int take_ack(struct xport *x, const struct xrdma_frame *f, struct err *e)
@@ -211,9 +222,10 @@ static int frame_take(struct xport *x, const struct xrdma_frame *f, struct err *
 	switch (f->type) {
 	case XRDMA_ASK: return take_ask(x, f, e);
 	case XRDMA_KEY:
-		return xrdma_region_keyed(&x->regions, f->region, f->chunk, f->rkey, f->addr, e);
+		return xrdma_region_keyed(
+			&x->regions, f->region, f->chunk, f->chunks, f->rkey, f->addr, e);
 	case XRDMA_ACK: return take_ack(x, f, e);
-	case XRDMA_NEED: return xrdma_need_check(x, f->bytes, f->chunks, e);
+	case XRDMA_NEED: return xrdma_need_check(x, f->bytes, f->all_chunks, e);
 	case XRDMA_FAIL: return take_fail(x, f);
 	default: return 0;
 	}
@@ -242,24 +254,6 @@ void xrdma_ctrl_received(struct xport *x, uint32_t n, uint32_t len)
 	x->held_len[x->held_end++ % XRDMA_CREDITS] = len;
 }
 
-/* Room for @n more bytes: twice what has come, at most what was announced. 0 or -ENOMEM. */
-static int inbox_grow(struct xrdma_inbox *in, size_t n)
-{
-	size_t cap = in->cap ? in->cap : XRDMA_INBOX_FIRST;
-	uint8_t *p;
-
-	while (cap < in->got + n)
-		cap *= 2;
-	if (cap == in->cap)
-		return 0;
-	p = realloc(in->data, cap);
-	if (!p)
-		return -ENOMEM;
-	in->data = p;
-	in->cap = cap;
-	return 0;
-}
-
 /* One part of a message. 0 or an error that ends the connection. */
 static int inbox_take(struct xport *x, const struct xrdma_frame *f, struct err *e)
 {
@@ -274,27 +268,27 @@ static int inbox_take(struct xport *x, const struct xrdma_frame *f, struct err *
 				(unsigned long long)f->seq, f->fences,
 				(unsigned long long)x->rx_seq);
 		in->head = *f;
-		in->got = 0;
+		in->mem.got = 0;
 		in->open = true;
 		x->rx_seq = f->seq;
 	}
-	if (f->len > in->head.total - in->got)
+	if (f->len > in->head.total - in->mem.got)
 		return err_set(e, -EPROTO, "more bytes than the %u of the message", in->head.total);
-	if (inbox_grow(in, f->len))
+	if (xport_inbox_room(&in->mem, f->len, in->head.total))
 		return err_set(e, -ENOMEM, "no memory for a message of %u bytes", in->head.total);
 	if (f->len)
-		memcpy(in->data + in->got, f->data, f->len);
-	in->got += f->len;
-	if (in->got == in->head.total) {
+		memcpy(in->mem.data + in->mem.got, f->data, f->len);
+	in->mem.got += f->len;
+	if (in->mem.got == in->head.total) {
 		in->open = false;
-		in->complete = true;
+		in->mem.complete = true;
 	}
 	return 0;
 }
 
 void xrdma_inbox_feed(struct xport *x)
 {
-	while (x->held_first != x->held_end && !x->inbox.complete) {
+	while (x->held_first != x->held_end && !x->inbox.mem.complete) {
 		uint32_t n = x->held[x->held_first % XRDMA_CREDITS];
 		uint32_t len = x->held_len[x->held_first % XRDMA_CREDITS];
 		const uint8_t *p = x->ctrl_buf + (size_t)n * XRDMA_FRAME_SIZE;
@@ -316,23 +310,10 @@ void xrdma_inbox_feed(struct xport *x)
 
 bool xrdma_inbox_ready(const struct xport *x)
 {
-	if (!x->inbox.complete || x->inbox.delivered)
+	if (!x->inbox.mem.complete || x->inbox.mem.delivered)
 		return false;
 	for (unsigned i = 0; i < x->streams; i++)
 		if (x->inbox.head.fences >> i & 1 && x->stream[i].fence < x->inbox.head.seq)
 			return false;
 	return true;
-}
-
-void xrdma_inbox_release(struct xport *x)
-{
-	struct xrdma_inbox *in = &x->inbox;
-
-	in->complete = in->delivered = false;
-	in->got = 0;
-	if (in->cap > XRDMA_INBOX_FIRST) {
-		free(in->data);
-		in->data = NULL;
-		in->cap = 0;
-	}
 }

@@ -19,13 +19,6 @@
 #include "transport-rdma/parts.h"
 #include "transport-rdma/limits.h"
 
-uint64_t xrdma_deadline(uint64_t timeout_ns)
-{
-	uint64_t now = clock_mono_ns();
-
-	return timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
-}
-
 struct rdma_event_channel *xrdma_channel(struct err *e)
 {
 	struct rdma_event_channel *c;
@@ -50,10 +43,12 @@ struct rdma_event_channel *xrdma_channel(struct err *e)
 	return c;
 }
 
-int xrdma_cm_next(struct rdma_event_channel *c, uint64_t deadline, struct rdma_cm_event **out)
+int xrdma_cm_next(
+	struct rdma_event_channel *c, int lifeline, uint64_t deadline, struct rdma_cm_event **out)
 {
 	for (;;) {
-		struct pollfd p = { .fd = c->fd, .events = POLLIN };
+		struct pollfd p[] = { { .fd = c->fd, .events = POLLIN },
+			{ .fd = lifeline > 0 ? lifeline : -1, .events = POLLRDHUP } };
 		uint64_t now = clock_mono_ns(), left = deadline > now ? deadline - now : 0;
 		uint64_t ms = (left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
 
@@ -63,8 +58,10 @@ int xrdma_cm_next(struct rdma_event_channel *c, uint64_t deadline, struct rdma_c
 			return -errno;
 		if (!left)
 			return -ETIMEDOUT;
-		if (poll(&p, 1, ms < 3600000 ? (int)ms : 3600000) < 0 && errno != EINTR)
+		if (poll(p, 2, ms < 3600000 ? (int)ms : 3600000) < 0 && errno != EINTR)
 			return -errno;
+		if (p[1].revents && !p[0].revents)
+			return -ECONNRESET;
 	}
 }
 
@@ -337,6 +334,6 @@ void xrdma_free(struct xport *x)
 		munmap(x->data_buf, data_buf_size(x));
 	if (x->ctrl_buf)
 		munmap(x->ctrl_buf, XRDMA_CTRL_BUF);
-	free(x->inbox.data);
+	xport_inbox_fini(&x->inbox.mem);
 	free(x);
 }

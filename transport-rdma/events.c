@@ -73,6 +73,21 @@ int xrdma_need_check(struct xport *x, uint64_t bytes, uint64_t chunks, struct er
 	return 0;
 }
 
+/*
+ * Asks for the keys of all that the scan found, so that the target registers while this end does.
+ * Few frames: what lies side by side is joined.
+ */
+static int reg_ask(struct xport *x, uint32_t region, struct err *e)
+{
+	const struct xrdma_region *g = &x->regions.r[region];
+	int r = 0;
+
+	for (uint32_t i = 0; i < g->count && !r; i++)
+		if (g->chunk[i].wanted)
+			r = xrdma_chunk_ask(x, region, i, false, e);
+	return r;
+}
+
 /* Source: the scan of a region is through. Both ends look at their limits before it goes on. */
 static int reg_need(struct xport *x, const struct xrdma_reg_result *res, struct err *e)
 {
@@ -82,13 +97,14 @@ static int reg_need(struct xport *x, const struct xrdma_reg_result *res, struct 
 	x->need_bytes += res->bytes;
 	x->need_chunks += res->chunks;
 	f.bytes = x->need_bytes;
-	f.chunks = x->need_chunks;
+	f.all_chunks = x->need_chunks;
 	r = xrdma_need_check(x, x->need_bytes, x->need_chunks, e);
 	if (!r)
 		r = xrdma_ctrl_push(x, &f, NULL, e);
-	if (!r)
-		xrdma_reg_go(x->reg, res->region, xrdma_access(x, x->wish.pin == XPORT_PIN_ODP));
-	return r;
+	if (r)
+		return r;
+	xrdma_reg_go(x->reg, res->region, xrdma_access(x, x->wish.pin == XPORT_PIN_ODP));
+	return reg_ask(x, res->region, e);
 }
 
 static int reg_failed(const struct xport *x, const struct xrdma_reg_result *res, struct err *e)
@@ -109,14 +125,16 @@ static int reg_chunk(struct xport *x, const struct xrdma_reg_result *res, struct
 {
 	struct xrdma_region *g = &x->regions.r[res->region];
 	struct xrdma_chunk *c = &g->chunk[res->chunk];
-	struct xrdma_frame key = { .type = XRDMA_KEY, .region = res->region, .chunk = res->chunk };
+	struct xrdma_frame key = {
+		.type = XRDMA_KEY, .region = res->region, .chunk = res->chunk, .chunks = 1
+	};
 
 	if (!res->mr)
 		return reg_failed(x, res, e);
 	c->mr = res->mr;
 	if (!x->is_target)
-		return xrdma_chunk_want(x, res->region, res->chunk, false, e);
-	key.rkey = c->mr->rkey;
+		return xrdma_chunk_ask(x, res->region, res->chunk, false, e);
+	key.rkey[0] = c->mr->rkey;
 	key.addr = (uintptr_t)xrdma_chunk_base(g, res->chunk);
 	c->keyed = true;
 	return xrdma_ctrl_push(x, &key, NULL, e);
@@ -150,6 +168,8 @@ static void watch_cm(struct xport *x)
 		if (type == RDMA_CM_EVENT_ADDR_CHANGE || type == RDMA_CM_EVENT_ESTABLISHED)
 			continue;
 		xrdma_cm_error(&why, type, status);
+		if (type == RDMA_CM_EVENT_DEVICE_REMOVAL)
+			xrdma_give_up(x, &why); /* the peer hears why, if the adapter still can */
 		xrdma_fail(x, &why,
 			type == RDMA_CM_EVENT_DISCONNECTED || type == RDMA_CM_EVENT_TIMEWAIT_EXIT);
 	}
@@ -227,13 +247,11 @@ static void watch_completions(struct xport *x)
 {
 	struct ibv_cq *cq;
 	void *context;
-	unsigned n = 0;
 
-	while (ibv_get_cq_event(x->comp, &cq, &context) == 0)
-		n++;
-	if (n)
-		ibv_ack_cq_events(x->cq, n);
-	x->armed = false;
+	/* One for each time it was armed; were there another, the channel would stay readable. */
+	if (ibv_get_cq_event(x->comp, &cq, &context) == 0)
+		ibv_ack_cq_events(x->cq, 1);
+	x->armed = XRDMA_ARMED_NOT;
 }
 
 int xrdma_watch(struct xport *x, uint64_t timeout_ns, struct err *e)

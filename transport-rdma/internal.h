@@ -38,6 +38,7 @@
 #include <rdma/rdma_cma.h>
 
 #include "hv/migrate/xport.h"
+#include "hv/migrate/xport/inbox.h"
 #include "transport-rdma/chunk.h"
 #include "transport-rdma/credit.h"
 #include "transport-rdma/record.h"
@@ -63,12 +64,18 @@ struct xrdma_out {
 	struct xrdma_frame frame;
 };
 
-/* The one message being received: its memory grows with what has come, not with what was told. */
+/* The one message being received. */
 struct xrdma_inbox {
-	uint8_t *data;
-	size_t cap, got;
-	bool open, complete, delivered;
+	struct xport_inbox mem;
+	bool open; /* begun and not complete */
 	struct xrdma_frame head;
+};
+
+/* What the completion channel will tell of, from least to most. */
+enum xrdma_armed {
+	XRDMA_ARMED_NOT,
+	XRDMA_ARMED_NEWS, /* what the peer sends: our own sends, once done, wake nobody */
+	XRDMA_ARMED_ALL,
 };
 
 struct xport {
@@ -89,7 +96,7 @@ struct xport {
 	struct ibv_pd *data_pd, *ctrl_pd;
 	struct ibv_comp_channel *comp;
 	struct ibv_cq *cq;
-	bool armed; /* the completion channel will tell of the next completion */
+	enum xrdma_armed armed;
 	uint32_t sq_depth, max_inline;
 	struct ibv_mr *data_mr, *ctrl_mr;
 	uint8_t *data_buf, *ctrl_buf;
@@ -97,7 +104,7 @@ struct xport {
 	uint64_t need_bytes, need_chunks; /* source: of all regions scanned so far */
 
 	struct xrdma_credit credit;
-	struct xrdma_out *out_head, **out_tail;
+	struct xrdma_out *out_head, *out_last, **out_tail;
 	uint32_t tx_end, tx_done;    /* control sends posted, completed */
 	uint8_t held[XRDMA_CREDITS]; /* receive buffers with parts of messages, oldest first */
 	uint32_t held_len[XRDMA_CREDITS];

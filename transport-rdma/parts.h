@@ -7,6 +7,7 @@
 #ifndef WATARI_TRANSPORT_RDMA_PARTS_H
 #define WATARI_TRANSPORT_RDMA_PARTS_H
 
+#include "hv/migrate/xport/meet.h"
 #include "transport-rdma/internal.h"
 
 /* device.c */
@@ -16,8 +17,12 @@ struct xport *xrdma_new(const struct xport_addr *addr, bool is_target, struct er
  * also what all share. */
 int xrdma_line_open(struct xrdma_line *l, struct err *e);
 void xrdma_line_close(struct xrdma_line *l);
-/* Waits up to @timeout_ns for an event of the connection manager; -ETIMEDOUT. Ack it. */
-int xrdma_cm_next(struct rdma_event_channel *c, uint64_t deadline, struct rdma_cm_event **out);
+/*
+ * Waits until @deadline for an event of the connection manager; ack it. -ETIMEDOUT, or -ECONNRESET
+ * when the socket @lifeline (0: none) has ended at the peer's side.
+ */
+int xrdma_cm_next(
+	struct rdma_event_channel *c, int lifeline, uint64_t deadline, struct rdma_cm_event **out);
 /* Frees everything. */
 void xrdma_free(struct xport *x);
 /* What chunks are registered with at this end, by @odp or by pinning. */
@@ -32,18 +37,14 @@ int xrdma_connect(
 	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e);
 int xrdma_listen(struct xport_listener **out, struct xport_addr *addr, struct err *e);
 int xrdma_accept(struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e);
-int xrdma_addr_check(const struct xport_addr *a, struct err *e);
-struct addrinfo;
-int xrdma_resolve(const struct xport_addr *a, bool passive, struct addrinfo **out, struct err *e);
-const char *xrdma_addr_format(const struct xport_addr *a, char *buf, size_t n);
 /* A channel of connection manager events, non-blocking; NULL says in @e what is missing. */
 struct rdma_event_channel *xrdma_channel(struct err *e);
 /* -ENODEV if the wish is for another device than this. */
 int xrdma_device_wished(const struct xport_rdma *w, struct ibv_context *verbs, struct err *e);
+#define XRDMA_NO_SUCH_DEVICE "there is no RDMA device %s here; `rdma link` shows them"
 /* Fills @sa with an address of the wished device, to connect from. 0 or -ENODEV. */
 struct sockaddr_storage;
 int xrdma_device_source(const char *device, int family, struct sockaddr_storage *sa, struct err *e);
-uint64_t xrdma_deadline(uint64_t timeout_ns);
 
 /* probe.c */
 void xrdma_probe(const struct xport_addr *addr, struct xport_probe *out);
@@ -56,18 +57,21 @@ void xrdma_stream_flush(struct xport *x, unsigned i);
 int xrdma_stream_report(struct xport *x, unsigned i, struct xport_event *ev, int max);
 /* Source: makes sure that both ends' registration of a chunk is under way. */
 int xrdma_chunk_want(struct xport *x, uint32_t region, uint32_t chunk, bool urgent, struct err *e);
+/* Source: asks the target for its key, if that was not done yet. */
+int xrdma_chunk_ask(struct xport *x, uint32_t region, uint32_t chunk, bool urgent, struct err *e);
 
 /* ctrl.c */
 /* Queues a frame; a message's bytes in @owned become its own, also on failure. 0 or -ENOMEM. */
 int xrdma_ctrl_push(struct xport *x, const struct xrdma_frame *f, uint8_t *owned, struct err *e);
 void xrdma_ctrl_flush(struct xport *x);
 void xrdma_ctrl_fini(struct xport *x);
+/* True if frames wait for the adapter to be done with others. */
+bool xrdma_ctrl_stuck(const struct xport *x);
 /* A frame was received into buffer @n. */
 void xrdma_ctrl_received(struct xport *x, uint32_t n, uint32_t len);
 /* Takes parts of messages out of their buffers, up to the end of one message. */
 void xrdma_inbox_feed(struct xport *x);
 bool xrdma_inbox_ready(const struct xport *x);
-void xrdma_inbox_release(struct xport *x);
 
 /* recv.c */
 /* Polls the completion queue until it is empty or enough was done. True if there was anything. */

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,18 +92,24 @@ static void probe_port(struct ibv_context *ctx, uint8_t port, const union ibv_gi
 		xrdma_has_odp(ctx) ? ", on-demand paging" : "");
 }
 
-/* Without an address: the first device with an active port. */
-static void probe_any(struct xport_probe *out)
+/* Without an address: the first device with an active port, or the one that is wished for. */
+static void probe_any(const struct xport_addr *addr, struct xport_probe *out)
 {
+	const char *wish = addr ? addr->rdma.device : "";
 	int n = 0;
 	struct ibv_device **list = ibv_get_device_list(&n);
 
 	if (n == 0)
 		probe_no(out, XRDMA_NO_DEVICE);
+	else if (wish[0])
+		snprintf(out->why, sizeof(out->why), XRDMA_NO_SUCH_DEVICE, wish);
 	for (int i = 0; i < n && !out->usable; i++) {
-		struct ibv_context *ctx = ibv_open_device(list[i]);
+		struct ibv_context *ctx;
 		union ibv_gid gid = { 0 };
 
+		if (wish[0] && strcmp(ibv_get_device_name(list[i]), wish) != 0)
+			continue;
+		ctx = ibv_open_device(list[i]);
 		if (!ctx) {
 			probe_no(out, "an RDMA device cannot be opened: /dev/infiniband/uverbs* is "
 				      "missing or not ours (module ib_uverbs)");
@@ -111,7 +118,7 @@ static void probe_any(struct xport_probe *out)
 		/* the first port; entry 1 of RoCE is the IP address where there is one */
 		if (ibv_query_gid(ctx, 1, 1, &gid) || gid.global.interface_id == 0)
 			ibv_query_gid(ctx, 1, 0, &gid);
-		probe_port(ctx, 1, &gid, NULL, out);
+		probe_port(ctx, 1, &gid, addr, out);
 		ibv_close_device(ctx);
 	}
 	if (list)
@@ -122,21 +129,26 @@ static void probe_any(struct xport_probe *out)
 static int probe_resolve(
 	struct rdma_cm_id *id, const struct xport_addr *addr, uint64_t deadline, struct err *e)
 {
+	bool forced = addr->rdma.device[0] != '\0';
 	struct xport_addr any = *addr;
+	struct sockaddr_storage from;
 	struct addrinfo *list;
 	struct rdma_cm_event *ev;
 	int r;
 
 	any.port = any.port ? any.port : 1; /* the connection manager wants one; none is opened */
-	r = xrdma_resolve(&any, false, &list, e);
+	r = xport_addr_resolve(&any, false, &list, e);
 	if (r)
 		return r;
-	if (rdma_resolve_addr(id, NULL, list->ai_addr, (int)(XRDMA_PROBE_NS / NSEC_PER_MSEC)))
+	if (forced) /* as connecting does */
+		r = xrdma_device_source(addr->rdma.device, list->ai_addr->sa_family, &from, e);
+	if (!r && rdma_resolve_addr(id, forced ? (struct sockaddr *)&from : NULL, list->ai_addr,
+			  (int)(XRDMA_PROBE_NS / NSEC_PER_MSEC)))
 		r = xrdma_cm_error(e, RDMA_CM_EVENT_ADDR_ERROR, -errno);
 	freeaddrinfo(list);
 	if (r)
 		return r;
-	r = xrdma_cm_next(id->channel, deadline, &ev);
+	r = xrdma_cm_next(id->channel, 0, deadline, &ev);
 	if (r)
 		return err_set(e, r, "the way to %s was not found within a second", addr->host);
 	if (ev->event != RDMA_CM_EVENT_ADDR_RESOLVED)
@@ -157,7 +169,7 @@ static int probe_route(
 
 	if (rdma_resolve_route(id, (int)(XRDMA_PROBE_NS / NSEC_PER_MSEC)))
 		return xrdma_cm_error(e, RDMA_CM_EVENT_ADDR_ERROR, -errno);
-	r = xrdma_cm_next(id->channel, deadline, &ev);
+	r = xrdma_cm_next(id->channel, 0, deadline, &ev);
 	if (r)
 		return err_set(e, r, "the way to %s was not found within a second", addr->host);
 	if (ev->event != RDMA_CM_EVENT_ROUTE_RESOLVED)
@@ -187,7 +199,7 @@ void xrdma_probe(const struct xport_addr *addr, struct xport_probe *out)
 	/* The network's second begins here: the first channel of a process loads drivers. */
 	deadline = clock_mono_ns() + XRDMA_PROBE_NS;
 	if (!addr || !addr->host[0]) {
-		probe_any(out);
+		probe_any(addr, out);
 	} else if (rdma_create_id(c, &id, NULL, RDMA_PS_TCP)) {
 		probe_no(out, "the connection manager does not answer");
 	} else if (probe_resolve(id, addr, deadline, &e) || probe_route(id, addr, deadline, &e)) {

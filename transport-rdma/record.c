@@ -99,6 +99,7 @@ static void frame_body_encode(const struct xrdma_frame *f, struct pen *w)
 	case XRDMA_ASK:
 		pen_u32(w, f->region);
 		pen_u32(w, f->chunk);
+		pen_u32(w, f->chunks);
 		pen_u64(w, f->length);
 		pen_u8(w, f->shift);
 		pen_u8(w, f->urgent);
@@ -106,8 +107,10 @@ static void frame_body_encode(const struct xrdma_frame *f, struct pen *w)
 	case XRDMA_KEY:
 		pen_u32(w, f->region);
 		pen_u32(w, f->chunk);
-		pen_u32(w, f->rkey);
+		pen_u32(w, f->chunks);
 		pen_u64(w, f->addr);
+		for (uint32_t i = 0; i < f->chunks; i++)
+			pen_u32(w, f->rkey[i]);
 		return;
 	case XRDMA_ACK:
 		pen_u8(w, f->streams);
@@ -116,7 +119,7 @@ static void frame_body_encode(const struct xrdma_frame *f, struct pen *w)
 		return;
 	case XRDMA_NEED:
 		pen_u64(w, f->bytes);
-		pen_u64(w, f->chunks);
+		pen_u64(w, f->all_chunks);
 		return;
 	case XRDMA_FAIL:
 		pen_u32(w, (uint32_t)-f->code);
@@ -124,6 +127,23 @@ static void frame_body_encode(const struct xrdma_frame *f, struct pen *w)
 		pen_bytes(w, f->text, n);
 		return;
 	}
+}
+
+bool xrdma_frame_join(struct xrdma_frame *f, const struct xrdma_frame *more)
+{
+	bool ask = f->type == XRDMA_ASK;
+
+	if (f->type != more->type || (!ask && f->type != XRDMA_KEY) || f->region != more->region ||
+		(uint64_t)f->chunk + f->chunks != more->chunk || f->shift != more->shift ||
+		f->urgent != more->urgent)
+		return false;
+	if (!ask && f->chunks + more->chunks > XRDMA_KEYS_MAX)
+		return false;
+	for (uint32_t i = 0; !ask && i < more->chunks; i++)
+		f->rkey[f->chunks + i] = more->rkey[i];
+	f->chunks += more->chunks;
+	f->length += more->length;
+	return true;
 }
 
 uint32_t xrdma_frame_encode(const struct xrdma_frame *f, uint8_t out[XRDMA_FRAME_SIZE])
@@ -166,12 +186,26 @@ static int frame_ask_decode(struct xrdma_frame *f, struct rbuf *r, struct err *e
 
 	f->region = rbuf_u32(r);
 	f->chunk = rbuf_u32(r);
+	f->chunks = rbuf_u32(r);
 	f->length = rbuf_u64(r);
 	f->shift = rbuf_u8(r);
 	urgent = rbuf_u8(r);
 	f->urgent = urgent == 1;
 	if (f->shift > 62 || urgent > 1)
 		return err_set(e, -EPROTO, "chunk size 2^%u, urgent %u", f->shift, urgent);
+	return 0;
+}
+
+static int frame_key_decode(struct xrdma_frame *f, struct rbuf *r, struct err *e)
+{
+	f->region = rbuf_u32(r);
+	f->chunk = rbuf_u32(r);
+	f->chunks = rbuf_u32(r);
+	f->addr = rbuf_u64(r);
+	if (f->chunks < 1 || f->chunks > XRDMA_KEYS_MAX)
+		return err_set(e, -EPROTO, "keys of %u chunks in one frame", f->chunks);
+	for (uint32_t i = 0; i < f->chunks; i++)
+		f->rkey[i] = rbuf_u32(r);
 	return 0;
 }
 
@@ -196,12 +230,7 @@ static int frame_body_decode(struct xrdma_frame *f, struct rbuf *r, struct err *
 		frame_take_rest(f, r);
 		return f->len ? 0 : err_set(e, -EPROTO, "no bytes in a part of a message");
 	case XRDMA_ASK: return frame_ask_decode(f, r, e);
-	case XRDMA_KEY:
-		f->region = rbuf_u32(r);
-		f->chunk = rbuf_u32(r);
-		f->rkey = rbuf_u32(r);
-		f->addr = rbuf_u64(r);
-		return 0;
+	case XRDMA_KEY: return frame_key_decode(f, r, e);
 	case XRDMA_ACK:
 		f->streams = rbuf_u8(r);
 		if (f->streams < 1 || f->streams > XRDMA_STREAMS_MAX)
@@ -211,7 +240,7 @@ static int frame_body_decode(struct xrdma_frame *f, struct rbuf *r, struct err *
 		return 0;
 	case XRDMA_NEED:
 		f->bytes = rbuf_u64(r);
-		f->chunks = rbuf_u64(r);
+		f->all_chunks = rbuf_u64(r);
 		return 0;
 	case XRDMA_FAIL: return frame_fail_decode(f, r, e);
 	default: return err_set(e, -EPROTO, "frame type %u is unknown", f->type);

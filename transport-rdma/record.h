@@ -15,8 +15,11 @@
  *     MSG               u16 type | u16 fences | u32 total | u64 number | the first bytes of it
  *     MORE              further bytes of the message begun before
  *     CREDIT            empty
- *     ASK   to target   u32 region | u32 chunk | u64 length | u8 log2 of the chunk size | u8 urgent
- *     KEY   to source   u32 region | u32 chunk | u32 rkey | u64 address of the chunk's first byte
+ *     ASK   to target   u32 region | u32 chunk | u32 chunks from there on | u64 bytes of them all |
+ *                       u8 log2 of the chunk size | u8 urgent
+ *     KEY   to source   u32 region | u32 chunk | u32 chunks from there on, at most XRDMA_KEYS_MAX |
+ *                       u64 address of the first one's first byte, the others follow it |
+ *                       u32 rkey, for each
  *     ACK   to source   u8 streams | u64 records consumed, for each stream
  *     NEED  to target   u64 bytes | u64 chunks that will be asked for, as known now
  *     FAIL              u32 errno | string: why the sender gives up; the last frame
@@ -37,17 +40,18 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
-#include "hv/migrate/xport.h"
+#include "hv/migrate/xport/meet.h"
 
-#define XRDMA_VERSION     1 /* raised with every change of what is above */
+#define XRDMA_VERSION     2 /* raised with every change of what is above */
 #define XRDMA_HELLO_SIZE  32
-#define XRDMA_STREAMS_MAX 16
+#define XRDMA_STREAMS_MAX XPORT_STREAMS_MAX
 #define XRDMA_FRAME_SIZE  8192u
 #define XRDMA_FRAME_HEAD  16u
 #define XRDMA_MSG_HEAD    16u /* of MSG's body, before the bytes */
 #define XRDMA_RECORD_SIZE 1024u
 #define XRDMA_RECORD_HEAD 16u
 #define XRDMA_RUNS_MAX    63u /* of one ZERO record */
+#define XRDMA_KEYS_MAX    64u /* of one KEY frame */
 #define XRDMA_FAIL_TEXT   400
 
 struct xrdma_hello {
@@ -83,20 +87,26 @@ struct xrdma_frame {
 	const uint8_t *data; /* of this frame; points into the frame's bytes */
 	uint32_t len;
 	/* ASK, KEY */
-	uint32_t region, chunk, rkey;
+	uint32_t region, chunk, chunks;
 	uint64_t addr, length;
+	uint32_t rkey[XRDMA_KEYS_MAX];
 	uint8_t shift;
 	bool urgent;
 	/* ACK */
 	uint8_t streams;
 	uint64_t consumed[XRDMA_STREAMS_MAX];
 	/* NEED */
-	uint64_t bytes, chunks;
+	uint64_t bytes, all_chunks;
 	/* FAIL */
 	int code; /* negative errno */
 	char text[XRDMA_FAIL_TEXT];
 };
 
+/*
+ * Makes one frame of two: an ASK or KEY that goes on where @f ends is added to it. False: it does
+ * not, or it is no such frame.
+ */
+bool xrdma_frame_join(struct xrdma_frame *f, const struct xrdma_frame *more);
 /* Writes a frame whose data, if any, fits. Returns its length. */
 uint32_t xrdma_frame_encode(const struct xrdma_frame *f, uint8_t out[XRDMA_FRAME_SIZE]);
 /* 0, or -EPROTO with a message that names the field. */

@@ -16,39 +16,27 @@
 #define XRDMA_CQ_BATCH 32
 #define XRDMA_CQ_TURN  64 /* batches; then the caller gets its turn */
 
-static bool page_is_zero(const uint8_t *p)
-{
-	return p[0] == 0 && memcmp(p, p + 1, XRDMA_PAGE_SIZE - 1) == 0;
-}
-
 /*
- * Reading a hole would allocate it, so pages are given back unread, which costs nothing for holes.
- * But never pages of a chunk that is, or is about to be, registered: the adapter keeps the old
- * physical pages pinned, and a later write would land where nobody looks. Those are allocated
- * anyhow: they are cleared where they are not zero already.
+ * Pages of a chunk that is, or is about to be, registered are not given back: the adapter keeps the
+ * old physical pages pinned, and a later write would land where nobody looks.
  */
 static void zero_pages(const struct xrdma_region *g, uint64_t offset, uint64_t len)
 {
-	uint8_t *p = g->base + offset;
 	bool pinned = g->chunk && g->chunk[xrdma_chunk_of(g, offset)].asked;
 
-	if (!pinned && madvise(p, len, MADV_REMOVE) == 0)
-		return;
-	for (; len; p += XRDMA_PAGE_SIZE, len -= XRDMA_PAGE_SIZE)
-		if (!page_is_zero(p))
-			memset(p, 0, XRDMA_PAGE_SIZE);
+	xport_zero(g->base + offset, len, pinned);
 }
 
 static int record_zero(struct xport *x, unsigned i, const struct xrdma_record *rec, struct err *e)
 {
 	for (unsigned n = 0; n < rec->count; n++) {
 		const struct xrdma_run *run = &rec->run[n];
-		uint64_t len = (uint64_t)run->pages * XRDMA_PAGE_SIZE;
+		uint64_t len = (uint64_t)run->pages * XPORT_PAGE_SIZE;
 		int r = xrdma_range_check(&x->regions, run->region, run->offset, len, -EPROTO, e);
 
 		if (r)
 			return r;
-		if (xrdma_stream_of(run->region, run->offset, x->streams) != i)
+		if (xport_stream_of(run->region, run->offset, x->streams) != i)
 			return err_set(e, -EPROTO, "zero pages at %llu of region %u on stream %u",
 				(unsigned long long)run->offset, run->region, i);
 		zero_pages(&x->regions.r[run->region], run->offset, len);

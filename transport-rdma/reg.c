@@ -15,6 +15,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hv/base/clock.h"
+
 #define XRDMA_MINCORE_PAGES 512u /* looked at in one call */
 
 /*
@@ -23,10 +25,18 @@
  */
 #define XRDMA_REG_THREADS 4
 
+/*
+ * The owner is woken for so many registered bytes at a time, and when there is nothing left to do.
+ * Each time costs it, and the peer that it then tells, a wake-up; the first and what a put waits
+ * for are told at once.
+ */
+#define XRDMA_REG_TELL (16ull << 20)
+
 struct reg_item {
 	struct reg_item *next;
 	void *addr;
 	size_t len;
+	bool urgent;
 	struct xrdma_reg_result result;
 };
 
@@ -57,6 +67,9 @@ struct xrdma_reg {
 	struct ibv_pd *pd;
 	struct reg_queue jobs, results;
 	int results_waiting; /* atomic: lets take() look without the lock */
+	uint64_t cpu_ns;     /* atomic: processor time of registering */
+	uint64_t untold;     /* bytes of results since the owner was woken */
+	bool told;           /* it was, once */
 	struct reg_scan scan[XPORT_REGIONS_MAX];
 };
 
@@ -86,22 +99,37 @@ static struct reg_item *reg_queue_take(struct reg_queue *q)
 	return i;
 }
 
-/* With the lock held. */
-static void reg_report(struct xrdma_reg *r, struct reg_item *i)
+/* With the lock held: wakes the owner. */
+static void reg_tell(struct xrdma_reg *r)
 {
 	uint64_t one = 1;
 
-	reg_queue_add(&r->results, i, false);
-	__atomic_fetch_add(&r->results_waiting, 1, __ATOMIC_RELEASE);
+	r->untold = 0;
+	r->told = true;
 	/* A full counter is readable as well, so a failed write loses nothing. */
 	if (write(r->fd, &one, sizeof(one)) < 0)
 		return;
 }
 
+/* With the lock held. A thread that finds nothing more to do tells what is untold. */
+static void reg_report(struct xrdma_reg *r, struct reg_item *i)
+{
+	bool now = !r->told || i->urgent || i->result.type == XRDMA_REG_NEED || i->result.error;
+
+	reg_queue_add(&r->results, i, false);
+	__atomic_fetch_add(&r->results_waiting, 1, __ATOMIC_RELEASE);
+	r->untold += i->len;
+	if (now || r->untold >= XRDMA_REG_TELL)
+		reg_tell(r);
+}
+
 static void reg_do(struct xrdma_reg *r, struct reg_item *i, int access)
 {
+	uint64_t from = clock_thread_ns();
+
 	i->result.mr = ibv_reg_mr(r->pd, i->addr, i->len, access);
 	i->result.error = i->result.mr ? 0 : errno;
+	__atomic_fetch_add(&r->cpu_ns, clock_thread_ns() - from, __ATOMIC_RELAXED);
 }
 
 /* True if any page of the range is in memory. A range that cannot be asked about counts as such. */
@@ -110,11 +138,11 @@ static bool reg_touched(uint8_t *p, size_t len)
 	unsigned char in[XRDMA_MINCORE_PAGES];
 
 	while (len) {
-		size_t n = len < sizeof(in) * XRDMA_PAGE_SIZE ? len : sizeof(in) * XRDMA_PAGE_SIZE;
+		size_t n = len < sizeof(in) * XPORT_PAGE_SIZE ? len : sizeof(in) * XPORT_PAGE_SIZE;
 
 		if (mincore(p, n, in) < 0)
 			return true;
-		for (size_t i = 0; i < n / XRDMA_PAGE_SIZE; i++)
+		for (size_t i = 0; i < n / XPORT_PAGE_SIZE; i++)
 			if (in[i] & 1)
 				return true;
 		p += n;
@@ -140,21 +168,22 @@ static struct reg_item *reg_item_new(const struct xrdma_region *region, uint32_t
 /* Looks at one chunk of a scan. Called without the lock: a busy scan belongs to this thread. */
 static struct reg_item *reg_scan_one(struct xrdma_reg *r, struct reg_scan *s, int access)
 {
-	uint32_t id = (uint32_t)(s - r->scan), c = s->next++;
-	bool wanted = s->all ||
-		      reg_touched(xrdma_chunk_base(s->region, c), xrdma_chunk_len(s->region, c));
+	uint32_t id = (uint32_t)(s - r->scan), at = s->next++;
+	struct xrdma_chunk *c = &s->region->chunk[at];
 	struct reg_item *i;
 
 	if (s->state == SCAN_COUNT) {
-		s->chunks += wanted;
-		s->bytes += wanted ? xrdma_chunk_len(s->region, c) : 0;
+		c->wanted = s->all || reg_touched(xrdma_chunk_base(s->region, at),
+					      xrdma_chunk_len(s->region, at));
+		s->chunks += c->wanted;
+		s->bytes += c->wanted ? xrdma_chunk_len(s->region, at) : 0;
 		return NULL;
 	}
-	if (!wanted || !xrdma_chunk_take(&s->region->chunk[c]))
+	if (!c->wanted || !xrdma_chunk_take(c))
 		return NULL;
-	i = reg_item_new(s->region, id, c);
+	i = reg_item_new(s->region, id, at);
 	if (!i) { /* not registered ahead, then: give the right back, a put will ask for it */
-		__atomic_store_n(&s->region->chunk[c].taken, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&c->taken, 0, __ATOMIC_RELAXED);
 		return NULL;
 	}
 	reg_do(r, i, access);
@@ -201,6 +230,8 @@ static void *reg_main(void *arg)
 		int access = r->access;
 
 		if (!i && !s) {
+			if (r->untold)
+				reg_tell(r);
 			pthread_cond_wait(&r->work, &r->lock);
 			continue;
 		}
@@ -298,6 +329,11 @@ void xrdma_reg_close(struct xrdma_reg *r)
 	free(r);
 }
 
+uint64_t xrdma_reg_cpu_ns(const struct xrdma_reg *r)
+{
+	return __atomic_load_n(&r->cpu_ns, __ATOMIC_RELAXED);
+}
+
 int xrdma_reg_fd(const struct xrdma_reg *r)
 {
 	return r->fd;
@@ -324,17 +360,22 @@ bool xrdma_reg_take(struct xrdma_reg *r, struct xrdma_reg_result *out)
 }
 
 int xrdma_reg_push(struct xrdma_reg *r, const struct xrdma_region *region, uint32_t id,
-	uint32_t chunk, bool urgent, struct err *e)
+	uint32_t first, uint32_t count, bool urgent, struct err *e)
 {
-	struct reg_item *i = reg_item_new(region, id, chunk);
+	struct reg_item *i = NULL;
 
-	if (!i)
-		return err_set(e, -ENOMEM, "no memory to register guest memory with");
 	pthread_mutex_lock(&r->lock);
-	reg_queue_add(&r->jobs, i, urgent);
-	pthread_cond_signal(&r->work);
+	for (uint32_t n = 0; n < count; n++) {
+		/* What is urgent goes to the front: the last first, so that it ends up in order. */
+		i = reg_item_new(region, id, first + (urgent ? count - 1 - n : n));
+		if (!i)
+			break;
+		i->urgent = urgent;
+		reg_queue_add(&r->jobs, i, urgent);
+	}
+	pthread_cond_broadcast(&r->work);
 	pthread_mutex_unlock(&r->lock);
-	return 0;
+	return i ? 0 : err_set(e, -ENOMEM, "no memory to register guest memory with");
 }
 
 int xrdma_reg_scan(

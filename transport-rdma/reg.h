@@ -40,19 +40,28 @@ int xrdma_reg_open(struct xrdma_reg **out, struct ibv_pd *pd, int access, struct
 /* Stops them, undoes what was not taken. Waits for a chunk each at most. NULL is fine. */
 void xrdma_reg_close(struct xrdma_reg *r);
 
-/* Becomes readable when there may be results. */
+/* Processor time its threads have spent on registering, in ns. */
+uint64_t xrdma_reg_cpu_ns(const struct xrdma_reg *r);
+
+/*
+ * Becomes readable when there may be results. Not for each: the owner is woken for the first, for
+ * each one that is urgent, for some megabytes of others, and when nothing is left to do.
+ */
 int xrdma_reg_fd(const struct xrdma_reg *r);
 /* True and the oldest result, if there is one. Cheap when there is none. */
 bool xrdma_reg_take(struct xrdma_reg *r, struct xrdma_reg_result *out);
 
-/* Registers chunk @chunk of @region, which the caller has the right to; @urgent: before others. */
+/*
+ * Registers @count chunks of @region from @first on, which the caller has the right to; @urgent:
+ * before others. 0, or -ENOMEM, and then not all of them will be.
+ */
 int xrdma_reg_push(struct xrdma_reg *r, const struct xrdma_region *region, uint32_t id,
-	uint32_t chunk, bool urgent, struct err *e);
+	uint32_t first, uint32_t count, bool urgent, struct err *e);
 
 /*
- * Source: finds what the region needs (@all: everything) and reports it as NEED; once
- * xrdma_reg_go() was called for it, registers every such chunk that nobody has taken. The region
- * must stay. 0 or -ENOMEM.
+ * Source: finds what the region needs (@all: everything), marks these chunks as wanted and reports
+ * them as NEED; once xrdma_reg_go() was called for it, registers every such chunk that nobody has
+ * taken. The region must stay. 0 or -ENOMEM.
  */
 int xrdma_reg_scan(
 	struct xrdma_reg *r, struct xrdma_region *region, uint32_t id, bool all, struct err *e);

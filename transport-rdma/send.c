@@ -50,24 +50,33 @@ int xrdma_stream_push(struct xport *x, unsigned i, const struct xrdma_slot *slot
 	return 0;
 }
 
+int xrdma_chunk_ask(struct xport *x, uint32_t region, uint32_t chunk, bool urgent, struct err *e)
+{
+	struct xrdma_region *g = &x->regions.r[region];
+	struct xrdma_frame ask = { .type = XRDMA_ASK,
+		.region = region,
+		.chunk = chunk,
+		.chunks = 1,
+		.length = xrdma_chunk_len(g, chunk),
+		.shift = (uint8_t)g->shift,
+		.urgent = urgent };
+	int r;
+
+	if (g->chunk[chunk].asked)
+		return 0;
+	r = xrdma_ctrl_push(x, &ask, NULL, e);
+	g->chunk[chunk].asked = !r;
+	return r;
+}
+
 int xrdma_chunk_want(struct xport *x, uint32_t region, uint32_t chunk, bool urgent, struct err *e)
 {
 	struct xrdma_region *g = &x->regions.r[region];
 	struct xrdma_chunk *c = &g->chunk[chunk];
-	struct xrdma_frame ask = { .type = XRDMA_ASK,
-		.region = region,
-		.chunk = chunk,
-		.length = xrdma_chunk_len(g, chunk),
-		.shift = (uint8_t)g->shift,
-		.urgent = urgent };
-	int r = 0;
+	int r = xrdma_chunk_ask(x, region, chunk, urgent, e);
 
-	if (!c->asked) {
-		r = xrdma_ctrl_push(x, &ask, NULL, e);
-		c->asked = !r;
-	}
 	if (!r && !c->mr && xrdma_chunk_take(c))
-		r = xrdma_reg_push(x->reg, g, region, chunk, urgent, e);
+		r = xrdma_reg_push(x->reg, g, region, chunk, 1, urgent, e);
 	return r;
 }
 
@@ -121,7 +130,7 @@ static uint32_t record_zero(
 		if (slot->kind != XRDMA_SLOT_ZERO)
 			break;
 		slot->record = number;
-		rec->run[n++] = (struct xrdma_run){ slot->region, slot->length / XRDMA_PAGE_SIZE,
+		rec->run[n++] = (struct xrdma_run){ slot->region, slot->length / XPORT_PAGE_SIZE,
 			slot->offset };
 	}
 	rec->count = (uint16_t)n;
@@ -152,7 +161,9 @@ static uint32_t batch_record(struct xport *x, unsigned i, struct batch *b, uint3
 	len = xrdma_record_encode(&rec, p);
 	wr = batch_add(b, p, len, x->data_mr->lkey);
 	wr->opcode = IBV_WR_SEND;
-	wr->send_flags = len <= x->max_inline ? IBV_SEND_INLINE : 0;
+	wr->send_flags = IBV_SEND_SOLICITED; /* wakes a target that waits for news alone */
+	if (len <= x->max_inline)
+		wr->send_flags |= IBV_SEND_INLINE;
 	x->stats.wire_bytes_out += len;
 	return used;
 }

@@ -53,7 +53,7 @@ static int xrdma_put(struct xport *x, const struct xport_put *p, struct err *e)
 		return r;
 	if (x->is_target)
 		return err_set(e, -EINVAL, "the target of a move cannot put");
-	i = xrdma_stream_of(p->region, p->offset, x->streams);
+	i = xport_stream_of(p->region, p->offset, x->streams);
 	if (xrdma_stream_full(&x->stream[i]))
 		return -EAGAIN;
 	if (!p->zero)
@@ -136,11 +136,21 @@ static int xrdma_collect(struct xport *x, struct xport_event *ev, int max)
 	if (n < max && xrdma_inbox_ready(x)) {
 		ev[n++] = (struct xport_event){ .type = XPORT_EV_MSG,
 			.msg_type = in->head.msg_type,
-			.data = in->data,
-			.len = in->got };
-		in->delivered = true;
+			.data = in->mem.data,
+			.len = in->mem.got };
+		in->mem.delivered = true;
 	}
 	return n;
+}
+
+/*
+ * What is worth waking up for. A target waits for what the source sends (which is marked as
+ * solicited, IBA vol. 1, 11.4.2.2); that its own frames have left only if others wait for their
+ * place. A failure of one flushes the receives, and is news.
+ */
+static enum xrdma_armed xrdma_worth(const struct xport *x)
+{
+	return x->is_target && !xrdma_ctrl_stuck(x) ? XRDMA_ARMED_NEWS : XRDMA_ARMED_ALL;
 }
 
 /* Sleeps until there is something to do, or only looks. 0 or negative errno. */
@@ -148,11 +158,12 @@ static int xrdma_wait(struct xport *x, uint64_t begin, uint64_t deadline, struct
 {
 	uint64_t now = clock_mono_ns(), left = deadline > now ? deadline - now : 0;
 	bool busy = deadline - begin <= XRDMA_SHORT_NS || now - begin < XRDMA_SPIN_NS;
+	enum xrdma_armed worth = xrdma_worth(x);
 
-	if (busy || !x->armed) {
+	if (busy || x->armed < worth) {
 		/* Armed first, looked at once more after, or a completion in between is missed. */
-		if (!busy && ibv_req_notify_cq(x->cq, 0) == 0)
-			x->armed = true;
+		if (!busy && ibv_req_notify_cq(x->cq, worth == XRDMA_ARMED_NEWS) == 0)
+			x->armed = worth;
 		return now - x->watched_at < XRDMA_WATCH_NS ? 0 : xrdma_watch(x, 0, e);
 	}
 	return xrdma_watch(x, left, e);
@@ -161,13 +172,13 @@ static int xrdma_wait(struct xport *x, uint64_t begin, uint64_t deadline, struct
 static int xrdma_poll(
 	struct xport *x, uint64_t timeout_ns, struct xport_event *ev, int max, struct err *e)
 {
-	uint64_t begin = clock_mono_ns(), deadline = xrdma_deadline(timeout_ns);
+	uint64_t begin = clock_mono_ns(), deadline = xport_deadline(timeout_ns);
 	int r = 0;
 
 	if (max < 1 || x->down_told)
 		return err_set(e, -EINVAL, "poll on a connection that is down, or with no room");
-	if (x->inbox.delivered)
-		xrdma_inbox_release(x);
+	if (x->inbox.mem.delivered)
+		xport_inbox_release(&x->inbox.mem);
 	if (begin - x->watched_at >= XRDMA_WATCH_NS)
 		r = xrdma_watch(x, 0, e);
 	while (!r) {
@@ -197,6 +208,8 @@ static void xrdma_stats(const struct xport *x, struct xport_stats *out)
 {
 	*out = x->stats;
 	out->streams = x->streams;
+	out->one_sided = x->is_target;
+	out->helpers_ns = xrdma_reg_cpu_ns(x->reg);
 	if (x->is_target)
 		out->wire_bytes_in += x->written;
 	for (unsigned i = 0; i < x->streams; i++)

@@ -77,10 +77,10 @@ int xtcp_listen(struct xtcp_listener **out, struct xport_addr *addr, struct err 
 	char name[XPORT_HOST_MAX + 16];
 	struct addrinfo *list = NULL;
 	struct xtcp_listener *l;
-	int r = xtcp_addr_check(addr, e);
+	int r = xport_addr_check(addr, e);
 
 	if (!r)
-		r = xtcp_resolve(addr, true, &list, e);
+		r = xport_addr_resolve(addr, true, &list, e);
 	if (r)
 		return r;
 	l = calloc(1, sizeof(*l));
@@ -95,7 +95,7 @@ int xtcp_listen(struct xtcp_listener **out, struct xport_addr *addr, struct err 
 	if (r) {
 		free(l);
 		return err_set(e, r, "cannot listen on %s: %s",
-			xtcp_addr_format(addr, name, sizeof(name)), strerrordesc_np(-r));
+			xport_addr_format(addr, name, sizeof(name)), strerrordesc_np(-r));
 	}
 	addr->port = xtcp_port(l->fd);
 	l->addr = *addr;
@@ -123,16 +123,6 @@ static void xtcp_pending_drop(struct xtcp_pending *p)
 {
 	close(p->fd);
 	p->fd = -1;
-}
-
-/* Equal or not in a time that does not depend on where they differ. */
-static bool xtcp_token_equal(const uint8_t *a, const uint8_t *b)
-{
-	volatile uint8_t diff = 0;
-
-	for (unsigned i = 0; i < XPORT_TOKEN_SIZE; i++)
-		diff = (uint8_t)(diff | (a[i] ^ b[i]));
-	return diff == 0;
 }
 
 /* A free place, or that of the oldest stranger: whoever has the token says HELLO at once. */
@@ -165,7 +155,7 @@ static int xtcp_pending_add(struct xtcp_listener *l)
 			       ? -errno
 			       : 0;
 	p = xtcp_pending_place(l);
-	*p = (struct xtcp_pending){ .fd = fd, .deadline = xtcp_deadline(XTCP_HELLO_NS) };
+	*p = (struct xtcp_pending){ .fd = fd, .deadline = xport_deadline(XTCP_HELLO_NS) };
 	return 0;
 }
 
@@ -174,7 +164,7 @@ static void xtcp_pending_judge(struct xtcp_listener *l, struct xtcp_pending *p)
 {
 	struct xtcp_hello h;
 	int r = xtcp_hello_decode(&h, p->hello);
-	bool known = xtcp_token_equal(h.token, l->addr.token);
+	bool known = xport_token_equal(h.token, l->addr.token);
 
 	if (r || !known || h.streams != l->addr.streams) {
 		xtcp_pending_drop(p);
@@ -220,21 +210,30 @@ static uint64_t xtcp_pending_expire(struct xtcp_listener *l, uint64_t deadline)
 	return deadline;
 }
 
+/* One wait. 0, -errno, or -ECONNRESET: the lifeline has ended, and nothing else came. */
 static int xtcp_accept_step(struct xtcp_listener *l, uint64_t deadline)
 {
-	struct pollfd pfd[1 + XTCP_PENDING_MAX] = { { .fd = l->fd, .events = POLLIN } };
+	enum { LISTEN, LIFELINE, PENDING };
+	struct pollfd pfd[PENDING + XTCP_PENDING_MAX] = {
+		[LISTEN] = { .fd = l->fd, .events = POLLIN },
+		/* poll() leaves negative descriptors alone */
+		[LIFELINE] = { .fd = l->addr.lifeline > 0 ? l->addr.lifeline : -1,
+			.events = POLLRDHUP },
+	};
 	uint64_t until = xtcp_pending_expire(l, deadline);
 	int n;
 
 	for (unsigned i = 0; i < XTCP_PENDING_MAX; i++)
-		pfd[1 + i] = (struct pollfd){ .fd = l->pending[i].fd, .events = POLLIN };
-	n = poll(pfd, 1 + XTCP_PENDING_MAX, xtcp_ms_left(until));
+		pfd[PENDING + i] = (struct pollfd){ .fd = l->pending[i].fd, .events = POLLIN };
+	n = poll(pfd, PENDING + XTCP_PENDING_MAX, xport_ms_left(until));
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
+	if (n == 1 && pfd[LIFELINE].revents)
+		return -ECONNRESET;
 	for (unsigned i = 0; i < XTCP_PENDING_MAX; i++)
-		if (pfd[1 + i].revents && l->pending[i].fd == pfd[1 + i].fd)
+		if (pfd[PENDING + i].revents && l->pending[i].fd == pfd[PENDING + i].fd)
 			xtcp_pending_read(l, &l->pending[i]);
-	return pfd[0].revents ? xtcp_pending_add(l) : 0;
+	return pfd[LISTEN].revents ? xtcp_pending_add(l) : 0;
 }
 
 /*
@@ -264,7 +263,7 @@ static int xtcp_accept_finish(struct xtcp_listener *l)
 int xtcp_accept(struct xtcp_listener *l, uint64_t timeout_ns, int fds[XTCP_STREAMS_MAX],
 	unsigned *streams, struct err *e)
 {
-	uint64_t deadline = xtcp_deadline(timeout_ns);
+	uint64_t deadline = xport_deadline(timeout_ns);
 	char name[XPORT_HOST_MAX + 16], wait[32];
 	int r;
 
@@ -272,13 +271,15 @@ int xtcp_accept(struct xtcp_listener *l, uint64_t timeout_ns, int fds[XTCP_STREA
 		r = xtcp_accept_step(l, deadline);
 		if (!r && l->have == l->addr.streams && xtcp_accept_finish(l) == 0)
 			break;
-		if (!r && xtcp_ms_left(deadline) == 0)
+		if (!r && xport_ms_left(deadline) == 0)
 			r = -ETIMEDOUT;
 	} while (!r);
 	if (r == -ETIMEDOUT)
 		err_set(e, r, "no source came to %s within %s (%u of %u streams)",
-			xtcp_addr_format(&l->addr, name, sizeof(name)),
+			xport_addr_format(&l->addr, name, sizeof(name)),
 			duration_format(timeout_ns, wait, sizeof(wait)), l->have, l->addr.streams);
+	else if (r == -ECONNRESET)
+		err_set(e, r, "the source ended the move before its data connection stood");
 	else if (r)
 		err_set(e, r, "waiting for the source: %s", strerrordesc_np(-r));
 	*streams = l->addr.streams;

@@ -71,7 +71,7 @@ static void xtcp_conn_free(struct xport *x)
 		close(x->stream[i].fd);
 		xtcp_queue_fini(&x->stream[i].tx);
 	}
-	free(x->inbox.data);
+	xport_inbox_fini(&x->inbox.mem);
 	free(x);
 }
 
@@ -151,7 +151,7 @@ int xtcp_conn_put(struct xport *x, const struct xport_put *p, struct err *e)
 		return r;
 	if (x->is_target)
 		return err_set(e, -EINVAL, "the target of a move cannot put");
-	q = &x->stream[xtcp_stream_of(p->region, p->offset, x->streams)].tx;
+	q = &x->stream[xport_stream_of(p->region, p->offset, x->streams)].tx;
 	if (xtcp_queue_full(q))
 		return -EAGAIN;
 	xtcp_frame_encode(&f, slot.header);
@@ -216,12 +216,12 @@ static int xtcp_collect(struct xport *x, struct xport_event *ev, int max)
 		n += xtcp_queue_report(
 			&x->stream[(x->next_report + i) % x->streams].tx, ev + n, max - n);
 	x->next_report = (x->next_report + 1) % x->streams;
-	if (n < max && !in->delivered && xtcp_inbox_ready(x)) {
+	if (n < max && !in->mem.delivered && xtcp_inbox_ready(x)) {
 		ev[n++] = (struct xport_event){ .type = XPORT_EV_MSG,
 			.msg_type = in->frame.msg_type,
-			.data = in->data,
-			.len = in->got };
-		in->delivered = true;
+			.data = in->mem.data,
+			.len = in->mem.got };
+		in->mem.delivered = true;
 	}
 	return n;
 }
@@ -242,7 +242,7 @@ static bool xtcp_down_due(struct xport *x)
 	if (x->down.code == -EPROTO || x->down.code == -ENOMEM || xtcp_all_ended(x))
 		return true;
 	if (!x->down_at)
-		x->down_at = xtcp_deadline(XTCP_DRAIN_NS);
+		x->down_at = xport_deadline(XTCP_DRAIN_NS);
 	return clock_mono_ns() >= x->down_at;
 }
 
@@ -255,12 +255,12 @@ static uint64_t xtcp_wake_at(const struct xport *x, uint64_t deadline)
 int xtcp_conn_poll(
 	struct xport *x, uint64_t timeout_ns, struct xport_event *ev, int max, struct err *e)
 {
-	uint64_t deadline = timeout_ns ? xtcp_deadline(timeout_ns) : 0;
+	uint64_t deadline = timeout_ns ? xport_deadline(timeout_ns) : 0;
 
 	if (max < 1 || x->down_told)
 		return err_set(e, -EINVAL, "poll on a connection that is down, or with no room");
-	if (x->inbox.delivered)
-		xtcp_inbox_release(x);
+	if (x->inbox.mem.delivered)
+		xport_inbox_release(&x->inbox.mem);
 	for (;;) {
 		bool more = x->engine->turn(x);
 		int n = xtcp_collect(x, ev, max);

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "hv/migrate/xport.h"
+#include "hv/migrate/xport/inbox.h"
 #include "transport-tcp/frame.h"
 #include "transport-tcp/queue.h"
 
@@ -34,13 +34,9 @@ struct xtcp_stream {
 	uint64_t rx_seq; /* last MSG (stream 0) or FENCE (others) consumed */
 };
 
-/* The one message being received: its memory grows with what has arrived, not with what was
- * announced. */
+/* The one message being received. */
 struct xtcp_inbox {
-	uint8_t *data;
-	size_t cap, got;
-	bool complete;  /* all bytes are here; waits for its fences */
-	bool delivered; /* reported; data belongs to the user until the next poll() */
+	struct xport_inbox mem;
 	struct xtcp_frame frame;
 };
 
@@ -123,12 +119,10 @@ void xtcp_recv_book(struct xport *x, struct xtcp_stream *s, size_t n);
 void xtcp_recv_ended(struct xport *x, struct xtcp_stream *s, int err);
 /* True if the message in the inbox is complete and all its fences were consumed. */
 bool xtcp_inbox_ready(const struct xport *x);
-/* Forgets a delivered message, so that the next can come. */
-void xtcp_inbox_release(struct xport *x);
 /* True if stream @i may be read: it has not ended and no message waits on it. */
 static inline bool xtcp_recv_open(const struct xport *x, unsigned i)
 {
-	return !x->stream[i].rx_end && !(i == 0 && x->inbox.complete);
+	return !x->stream[i].rx_end && !(i == 0 && x->inbox.mem.complete);
 }
 
 #endif

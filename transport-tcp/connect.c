@@ -22,55 +22,6 @@
 #include "hv/base/codec.h"
 #include "hv/base/size.h"
 
-const char *xtcp_addr_format(const struct xport_addr *a, char *buf, size_t n)
-{
-	snprintf(buf, n, strchr(a->host, ':') ? "[%s]:%u" : "%s:%u", a->host, a->port);
-	return buf;
-}
-
-int xtcp_addr_check(const struct xport_addr *a, struct err *e)
-{
-	if (a->host[0] == '\0' || strnlen(a->host, sizeof(a->host)) == sizeof(a->host))
-		return err_set(e, -EINVAL, "the host of the data connection is empty or too long");
-	if (a->streams < 1 || a->streams > XTCP_STREAMS_MAX)
-		return err_set(e, -EINVAL, "%u streams: 1 to %u are possible", a->streams,
-			XTCP_STREAMS_MAX);
-	return 0;
-}
-
-int xtcp_resolve(const struct xport_addr *a, bool passive, struct addrinfo **out, struct err *e)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0) };
-	char port[8];
-	int r;
-
-	snprintf(port, sizeof(port), "%u", a->port);
-	r = getaddrinfo(a->host, port, &hints, out);
-	if (r)
-		return err_set(e, r == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH,
-			"cannot find the address of %s: %s", a->host, gai_strerror(r));
-	return 0;
-}
-
-uint64_t xtcp_deadline(uint64_t timeout_ns)
-{
-	uint64_t now = clock_mono_ns();
-
-	return timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
-}
-
-int xtcp_ms_left(uint64_t deadline_ns)
-{
-	uint64_t now = clock_mono_ns();
-	uint64_t ms;
-
-	if (now >= deadline_ns)
-		return 0;
-	ms = (deadline_ns - now - 1) / NSEC_PER_MSEC + 1;
-	return ms < 3600000 ? (int)ms : 3600000;
-}
-
 /*
  * No SO_SNDBUF or SO_RCVBUF: setting either switches the kernel's own sizing off and caps it at
  * net.core.[rw]mem_max (208 KiB by default), far below what tcp_[rw]mem lets a fast link grow to.
@@ -143,11 +94,11 @@ static int xtcp_wait(int fd, short events, uint64_t deadline)
 	struct pollfd p = { .fd = fd, .events = events };
 
 	for (;;) {
-		int n = poll(&p, 1, xtcp_ms_left(deadline));
+		int n = poll(&p, 1, xport_ms_left(deadline));
 
 		if (n > 0)
 			return 0;
-		if (n == 0 && xtcp_ms_left(deadline) == 0)
+		if (n == 0 && xport_ms_left(deadline) == 0)
 			return -ETIMEDOUT;
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -250,14 +201,14 @@ static int xtcp_connect_all(const struct xport_addr *addr, const struct addrinfo
 int xtcp_connect(const struct xport_addr *addr, uint64_t timeout_ns, int fds[XTCP_STREAMS_MAX],
 	struct err *e)
 {
-	uint64_t deadline = xtcp_deadline(timeout_ns);
+	uint64_t deadline = xport_deadline(timeout_ns);
 	char name[XPORT_HOST_MAX + 16];
 	struct addrinfo *list;
 	struct err cause = { 0 };
-	int r = xtcp_addr_check(addr, e);
+	int r = xport_addr_check(addr, e);
 
 	if (!r)
-		r = xtcp_resolve(addr, false, &list, e);
+		r = xport_addr_resolve(addr, false, &list, e);
 	if (r)
 		return r;
 	for (unsigned i = 0; i < XTCP_STREAMS_MAX; i++)
@@ -269,6 +220,6 @@ int xtcp_connect(const struct xport_addr *addr, uint64_t timeout_ns, int fds[XTC
 	for (unsigned i = 0; i < XTCP_STREAMS_MAX; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	return err_set(e, r, "cannot connect to %s: %s", xtcp_addr_format(addr, name, sizeof(name)),
-		cause.msg);
+	return err_set(e, r, "cannot connect to %s: %s",
+		xport_addr_format(addr, name, sizeof(name)), cause.msg);
 }

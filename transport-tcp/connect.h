@@ -56,21 +56,8 @@ int xtcp_accept(struct xtcp_listener *l, uint64_t timeout_ns, int fds[XTCP_STREA
 int xtcp_connect(const struct xport_addr *addr, uint64_t timeout_ns, int fds[XTCP_STREAMS_MAX],
 	struct err *e);
 
-/* For both of the above. */
-
-/* Options of a data socket; what is not supported is left alone. */
+/* For both of the above: options of a data socket; what is not supported is left alone. */
 void xtcp_socket_tune(int fd);
-/* "1.2.3.4:99", "[::1]:99" into @buf; returns @buf. */
-const char *xtcp_addr_format(const struct xport_addr *a, char *buf, size_t n);
-/* -EINVAL unless host and streams are in range. */
-int xtcp_addr_check(const struct xport_addr *a, struct err *e);
-/* Resolves @a; *out is freed with freeaddrinfo(). */
-struct addrinfo;
-int xtcp_resolve(const struct xport_addr *a, bool passive, struct addrinfo **out, struct err *e);
-/* Milliseconds for poll(2) until @deadline_ns (CLOCK_MONOTONIC), rounded up; 0: it is past. */
-int xtcp_ms_left(uint64_t deadline_ns);
-/* now + @timeout_ns, without wrapping. */
-uint64_t xtcp_deadline(uint64_t timeout_ns);
 
 struct xtcp_hello {
 	uint16_t stream, streams;

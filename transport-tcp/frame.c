@@ -95,42 +95,19 @@ int xtcp_frame_decode(struct xtcp_frame *f, const uint8_t in[XTCP_FRAME_SIZE], s
 
 int xtcp_regions_add(struct xtcp_regions *g, uint32_t id, void *base, uint64_t size, struct err *e)
 {
-	if (id >= XPORT_REGIONS_MAX)
-		return err_set(
-			e, -EINVAL, "region %u: numbers end at %u", id, XPORT_REGIONS_MAX - 1);
-	if (g->r[id].base)
-		return err_set(e, -EINVAL, "region %u is already known", id);
-	if (!base || size == 0 || size % XTCP_PAGE_SIZE || (uintptr_t)base % XTCP_PAGE_SIZE)
-		return err_set(e, -EINVAL, "region %u: %llu bytes at %p are not whole pages", id,
-			(unsigned long long)size, base);
-	g->r[id] = (struct xtcp_region){ base, size };
-	return 0;
+	int r = xport_region_check(id, id < XPORT_REGIONS_MAX && g->r[id].base, base, size, e);
+
+	if (!r)
+		g->r[id] = (struct xtcp_region){ base, size };
+	return r;
 }
 
 int xtcp_range_check(const struct xtcp_regions *g, uint32_t region, uint64_t offset,
 	uint32_t length, int code, struct err *e)
 {
-	unsigned long long off = offset;
-	uint64_t size;
+	uint64_t size = region < XPORT_REGIONS_MAX ? g->r[region].size : 0;
 
-	if (region >= XPORT_REGIONS_MAX || !g->r[region].base)
-		return err_set(e, code, "put region %u is unknown", region);
-	size = g->r[region].size;
-	if (offset % XTCP_PAGE_SIZE || offset >= size)
-		return err_set(e, code,
-			"put offset %llu is not the start of a page of region %u (%llu bytes)", off,
-			region, (unsigned long long)size);
-	if (length == 0 || length % XTCP_PAGE_SIZE || length > XPORT_BLOCK_SIZE)
-		return err_set(e, code, "put length %u is not whole pages up to %u bytes", length,
-			XPORT_BLOCK_SIZE);
-	if (length > size - offset)
-		return err_set(e, code,
-			"put length %u at offset %llu goes past the end of region %u (%llu bytes)",
-			length, off, region, (unsigned long long)size);
-	if (offset % XPORT_BLOCK_SIZE + length > XPORT_BLOCK_SIZE)
-		return err_set(e, code, "put length %u at offset %llu crosses a block of %u bytes",
-			length, off, XPORT_BLOCK_SIZE);
-	return 0;
+	return xport_range_check(region, size, offset, length, code, e);
 }
 
 static int xtcp_seq_check(const struct xtcp_frame *f, const struct xtcp_frame_ctx *c, struct err *e)
@@ -162,7 +139,7 @@ int xtcp_frame_check(const struct xtcp_frame *f, const struct xtcp_frame_ctx *c,
 	r = xtcp_range_check(c->regions, f->region, f->offset, f->length, -EPROTO, e);
 	if (r)
 		return r;
-	if (xtcp_stream_of(f->region, f->offset, c->streams) != c->stream)
+	if (xport_stream_of(f->region, f->offset, c->streams) != c->stream)
 		return err_set(e, -EPROTO, "put offset %llu of region %u on stream %u of %u",
 			(unsigned long long)f->offset, f->region, c->stream, c->streams);
 	return 0;

@@ -23,7 +23,7 @@
  * all streams. A receiver may run ahead of a fence: puts posted after a message may land before the
  * message is delivered, which the contract allows; only the other direction is forbidden.
  *
- * A page always travels on the same stream (xtcp_stream_of()), so two puts of a page keep their
+ * A page always travels on the same stream (xport_stream_of()), so two puts of a page keep their
  * order without any fence.
  * Next in the flow: queue.c, recv.c.
  */
@@ -34,12 +34,12 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
-#include "hv/migrate/xport.h"
+#include "hv/migrate/xport/meet.h"
+#include "hv/migrate/xport/range.h"
 
 #define XTCP_FRAME_SIZE  32
 #define XTCP_FRAME_MAGIC 0x5457 /* "WT" on the wire */
-#define XTCP_PAGE_SIZE   4096u
-#define XTCP_STREAMS_MAX 16
+#define XTCP_STREAMS_MAX XPORT_STREAMS_MAX
 
 enum xtcp_frame_type {
 	XTCP_FRAME_PUT = 1,
@@ -83,12 +83,6 @@ int xtcp_regions_add(struct xtcp_regions *g, uint32_t id, void *base, uint64_t s
 /* 0, or @code with a message that names the field: the range is no run of pages of a region. */
 int xtcp_range_check(const struct xtcp_regions *g, uint32_t region, uint64_t offset,
 	uint32_t length, int code, struct err *e);
-
-/* The stream all pages of a block travel on. */
-static inline unsigned xtcp_stream_of(uint32_t region, uint64_t offset, unsigned streams)
-{
-	return (unsigned)((offset / XPORT_BLOCK_SIZE + region) % streams);
-}
 
 /* Bytes that follow the header on the wire. */
 static inline uint32_t xtcp_frame_payload(const struct xtcp_frame *f)

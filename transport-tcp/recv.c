@@ -17,74 +17,19 @@
 
 #include "hv/base/scan.h"
 
-#define XTCP_INBOX_FIRST (64u << 10) /* bytes of the first allocation for a message */
-
 /* A turn of one stream ends after this many bytes or calls, so that the others and the other
  * direction get theirs. */
 #define XTCP_RECV_TURN  (8u << 20)
 #define XTCP_RECV_CALLS 256
 
-static bool xtcp_page_is_zero(const uint8_t *p)
-{
-	const size_t words = XTCP_PAGE_SIZE / sizeof(uint64_t);
-
-	/* A page is aligned for anything. */
-	return scan_differs((const uint64_t *)(const void *)p, words, 0) == words;
-}
-
-/*
- * Reading a hole of a shared mapping would allocate it, so the pages are given back unread, which
- * costs nothing for holes and makes them zero otherwise. Memory that cannot be given back (private,
- * locked, part of a huge page) is cleared where it is not zero already.
- */
-static void xtcp_zero(uint8_t *p, size_t len)
-{
-	if (madvise(p, len, MADV_REMOVE) == 0)
-		return;
-	for (; len; p += XTCP_PAGE_SIZE, len -= XTCP_PAGE_SIZE)
-		if (!xtcp_page_is_zero(p))
-			memset(p, 0, XTCP_PAGE_SIZE);
-}
-
 bool xtcp_inbox_ready(const struct xport *x)
 {
-	if (!x->inbox.complete)
+	if (!x->inbox.mem.complete)
 		return false;
 	for (unsigned i = 1; i < x->streams; i++)
 		if (x->stream[i].rx_seq < x->inbox.frame.seq)
 			return false;
 	return true;
-}
-
-void xtcp_inbox_release(struct xport *x)
-{
-	struct xtcp_inbox *in = &x->inbox;
-
-	in->complete = in->delivered = false;
-	in->got = 0;
-	if (in->cap > XTCP_INBOX_FIRST) {
-		free(in->data);
-		in->data = NULL;
-		in->cap = 0;
-	}
-}
-
-/* Makes room for more of the message: twice what has arrived, at most what was announced. */
-static int xtcp_inbox_grow(struct xtcp_inbox *in)
-{
-	size_t cap = in->cap ? in->cap * 2 : XTCP_INBOX_FIRST;
-	uint8_t *p;
-
-	if (in->got < in->cap || in->got == in->frame.length)
-		return 0;
-	if (cap > in->frame.length && in->cap)
-		cap = in->frame.length;
-	p = realloc(in->data, cap);
-	if (!p)
-		return -ENOMEM;
-	in->data = p;
-	in->cap = cap;
-	return 0;
 }
 
 /* All of a frame is here. */
@@ -93,10 +38,11 @@ static void xtcp_frame_finish(struct xport *x, struct xtcp_stream *s)
 	s->busy = false;
 	switch (s->frame.type) {
 	case XTCP_FRAME_ZERO:
-		xtcp_zero(x->regions.r[s->frame.region].base + s->frame.offset, s->frame.length);
+		xport_zero(x->regions.r[s->frame.region].base + s->frame.offset, s->frame.length,
+			false);
 		break;
 	case XTCP_FRAME_MSG:
-		x->inbox.complete = true;
+		x->inbox.mem.complete = true;
 		s->rx_seq = s->frame.seq;
 		break;
 	case XTCP_FRAME_FENCE: s->rx_seq = s->frame.seq; break;
@@ -164,10 +110,10 @@ static int xtcp_payload_room(struct xport *x, struct xtcp_stream *s, struct iove
 		*iov = (struct iovec){ s->dst, s->left };
 		return 0;
 	}
-	if (xtcp_inbox_grow(in))
+	if (xport_inbox_room(&in->mem, 1, in->frame.length))
 		return -ENOMEM;
-	*iov = (struct iovec){ in->data + in->got,
-		s->left < in->cap - in->got ? s->left : in->cap - in->got };
+	*iov = (struct iovec){ in->mem.data + in->mem.got,
+		s->left < in->mem.cap - in->mem.got ? s->left : in->mem.cap - in->mem.got };
 	return 0;
 }
 
@@ -182,7 +128,7 @@ void xtcp_recv_book(struct xport *x, struct xtcp_stream *s, size_t n)
 		if (s->frame.type == XTCP_FRAME_PUT)
 			s->dst += body;
 		else
-			x->inbox.got += body;
+			x->inbox.mem.got += body;
 		n -= body;
 	}
 	s->header_got += n;
@@ -229,7 +175,7 @@ static bool xtcp_recv_act(struct xport *x, unsigned i)
 			return true;
 		if (s->busy)
 			xtcp_frame_finish(x, s);
-		if (s->header_got < XTCP_FRAME_SIZE || (i == 0 && x->inbox.complete))
+		if (s->header_got < XTCP_FRAME_SIZE || (i == 0 && x->inbox.mem.complete))
 			return true;
 		if (xtcp_frame_start(x, i, &why)) {
 			xtcp_recv_refused(x, s, &why);

@@ -65,7 +65,8 @@ struct xuring {
 	bool zc_reports;   /* the kernel says whether it copied */
 	bool zc_keep;      /* see xuring_options */
 	uint32_t zc_min;   /* XURING_ZC_OFF: no zero-copy (any more) */
-	uint64_t notified; /* zero-copy sends whose notification came, ... */
+	uint64_t tried;    /* zero-copy sends of which a notification came or will, ... */
+	uint64_t notified; /* ... those of which it came, ... */
 	uint64_t copied;   /* ... and of those, copied after all */
 	struct xuring_stream s[XTCP_STREAMS_MAX];
 };

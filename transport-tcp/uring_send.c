@@ -17,8 +17,11 @@
 #include "hv/base/log.h"
 #include "transport-tcp/uring.h"
 
-/* So many notifications are enough to tell what this path does. */
-#define XURING_ZC_TRIAL 8
+/* So many notifications are enough to tell what this path does. So many sends by reference are
+ * made, of a put each, and the rest is copied until they have come: where the kernel copies, little
+ * is copied late. */
+#define XURING_ZC_TRIAL     4
+#define XURING_ZC_TRIAL_IOV 2 /* header and payload */
 
 static void xuring_zc_off(struct xuring *u, const char *why)
 {
@@ -28,6 +31,14 @@ static void xuring_zc_off(struct xuring *u, const char *why)
 	log_debug("zero-copy sends are off from here on: %s (%" PRIu64 " of %" PRIu64
 		  " were copied)",
 		why, u->copied, u->notified);
+}
+
+/* Bytes from which on a put is sent by reference now. */
+static uint32_t xuring_zc_min(const struct xuring *u)
+{
+	bool undecided = u->tried >= XURING_ZC_TRIAL && u->notified < XURING_ZC_TRIAL;
+
+	return undecided && !u->zc_keep ? XURING_ZC_OFF : u->zc_min;
 }
 
 void xuring_send(struct xport *x, unsigned i)
@@ -46,7 +57,10 @@ void xuring_send(struct xport *x, unsigned i)
 	*b = (struct xuring_batch){ .sending = true };
 	us->tx = (struct msghdr){ .msg_iov = us->tx_iov };
 	us->tx.msg_iovlen = (size_t)xtcp_queue_gather(
-		&s->tx, us->tx_iov, XURING_SEND_IOV, u->zc_min, &bytes, &b->zc);
+		&s->tx, us->tx_iov, XURING_SEND_IOV, xuring_zc_min(u), &bytes, &b->zc);
+	u->tried += b->zc;
+	if (b->zc && u->notified < XURING_ZC_TRIAL && us->tx.msg_iovlen > XURING_ZC_TRIAL_IOV)
+		us->tx.msg_iovlen = XURING_ZC_TRIAL_IOV;
 	sqe = xuring_sqe(x);
 	if (b->zc) {
 		io_uring_prep_sendmsg_zc(sqe, xuring_fd(x, i), &us->tx, flags);
@@ -123,6 +137,7 @@ void xuring_send_done(struct xport *x, const struct io_uring_cqe *cqe)
 	}
 	us->sending = b->sending = false;
 	b->notifying = cqe->flags & IORING_CQE_F_MORE;
+	u->tried -= b->zc && !b->notifying;
 	if (cqe->res >= 0) {
 		b->bytes = (size_t)cqe->res;
 		x->stats.wire_bytes_out += b->bytes;

@@ -17,6 +17,11 @@ uint64_t clock_mono_ns(void)
 	return clock_read(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_thread_ns(void)
+{
+	return clock_read(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t clock_real_ns(void)
 {
 	return clock_read(CLOCK_REALTIME);

@@ -15,6 +15,9 @@
 /* CLOCK_MONOTONIC in ns. Any thread, never fails. */
 uint64_t clock_mono_ns(void);
 
+/* Processor time of the calling thread, in ns; what interrupts took from it may be in it. */
+uint64_t clock_thread_ns(void);
+
 /* CLOCK_REALTIME in ns since 1970. Any thread, never fails. */
 uint64_t clock_real_ns(void);
 

@@ -113,11 +113,22 @@ static void process_arrived(void *arg, const struct mig_result *r)
 {
 	struct guest_process *p = arg;
 
-	(void)r; /* the source knows the figures; it prints them */
 	process_keep(p, NULL);
+	/* The source prints the other figures; what it cost this host only this host knows. */
 	process_notify(p, "A");
-	printf("guest %s arrived\n", p->name);
+	printf("guest %s arrived over %s; processor time: %.1f ms to receive, %.1f ms to allocate memory\n",
+		p->name, r->transport, (double)r->receive_cpu_ns / 1e6,
+		(double)r->allocate_cpu_ns / 1e6);
 	fflush(stdout);
+}
+
+static void process_left(void *arg, const struct ctl_addr *to)
+{
+	struct inifile_moved moved;
+	char addr[CTL_ADDR_MAX];
+
+	state_moved(&moved, ctl_addr_format(to, addr));
+	process_keep(arg, &moved);
 }
 
 static void process_end(void *arg, enum ctl_end why, const struct ctl_addr *to,
@@ -125,7 +136,6 @@ static void process_end(void *arg, enum ctl_end why, const struct ctl_addr *to,
 {
 	struct guest_process *p = arg;
 	char addr[CTL_ADDR_MAX], blackout[32];
-	struct inifile_moved moved;
 	int code = CMD_OK;
 
 	console_close();
@@ -133,8 +143,6 @@ static void process_end(void *arg, enum ctl_end why, const struct ctl_addr *to,
 	case CTL_END_SHUTDOWN: log_info("guest %s powered off", p->name); break;
 	case CTL_END_KILLED: log_info("guest %s is ended on request", p->name); break;
 	case CTL_END_MOVED:
-		state_moved(&moved, ctl_addr_format(to, addr));
-		process_keep(p, &moved);
 		printf("guest %s moved to %s, blackout %s\n", p->name, ctl_addr_format(to, addr),
 			duration_format(r->blackout.total_ns, blackout, sizeof(blackout)));
 		fflush(stdout);
@@ -171,6 +179,7 @@ static int process_start(struct guest_process *p, struct err *e)
 	const struct ctl_guest_hooks hooks = {
 		.transports = transports_find,
 		.arrived = process_arrived,
+		.left = process_left,
 		.end = process_end,
 		.arg = p,
 	};

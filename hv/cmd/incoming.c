@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/guest_main.h"
+#include "hv/cmd/state_dir.h"
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
 
@@ -91,8 +93,8 @@ static int incoming_fd(const char *text, int *fd, struct err *e)
 	return 0;
 }
 
-/* What the guest is here: its own definition, with what is this host's to say. */
-static int incoming_config(const struct incoming_args *a, const struct rdv_offer *offer,
+/* The definition that came, with what is this host's to say. */
+static int incoming_decode(const struct incoming_args *a, const struct rdv_offer *offer,
 	struct vm_config *c, struct err *e)
 {
 	struct rbuf r = rbuf_of(offer->config, offer->config_len);
@@ -110,8 +112,16 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 	if (rc == 0)
 		rc = cmd_tracking_parse(a->tracking, &c->tracking, e);
 	c->overcommit = a->overcommit;
-	if (rc == 0)
-		rc = vm_config_check(c, e);
+	c->arriving = true;
+	return rc ? rc : vm_config_check(c, e);
+}
+
+/* What the guest is here, and whether this host can be its host now. */
+static int incoming_config(const struct incoming_args *a, const struct rdv_offer *offer,
+	struct vm_config *c, struct err *e)
+{
+	int rc = incoming_decode(a, offer, c, e);
+
 	if (rc == 0)
 		rc = gmem_check_size(c->memory, vm_config_overcommit(c), e);
 	if (rc == 0 && access(c->kernel, R_OK) < 0)
@@ -137,6 +147,61 @@ static int incoming_transports(
 	return rc;
 }
 
+/* A definition of that name may be replaced if it says the same, or that its guest went away. */
+static int incoming_replaces(const struct vm_config *c, struct err *e)
+{
+	struct vm_config *kept = calloc(1, sizeof(*kept));
+	struct inifile_moved m = { .to = "" };
+	struct wbuf a, b;
+	int rc = kept ? state_load(c->name, kept, &m, e)
+		      : err_set(e, -ENOMEM, "no memory for a definition");
+
+	wbuf_init(&a);
+	wbuf_init(&b);
+	if (rc == -ENOENT) {
+		err_clear(e);
+		rc = 0;
+	} else if (rc == 0 && !m.to[0]) {
+		kept->persistent = true;
+		vm_config_encode(kept, &a);
+		vm_config_encode(c, &b);
+		if (a.len != b.len || memcmp(a.data, b.data, a.len) != 0)
+			rc = err_set(e, -EEXIST,
+				"another definition of guest '%s' is kept there already, in %s/%s.ini",
+				c->name, state_dir(), c->name);
+	}
+	wbuf_fini(&a);
+	wbuf_fini(&b);
+	free(kept);
+	return rc;
+}
+
+/* Keeps the definition of a guest that does not run, and says so to the source. */
+static int incoming_keep(const struct incoming_args *a, struct guest_main_args *m,
+	const struct rdv_offer *offer, struct err *e)
+{
+	struct vm_config c;
+	int rc = incoming_decode(a, offer, &c, e);
+
+	c.persistent = true;
+	if (rc == 0)
+		rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c.name, e);
+	if (rc == 0)
+		rc = incoming_replaces(&c, e);
+	if (rc == 0)
+		rc = state_keep(&c, NULL, e);
+	if (rc < 0) {
+		rdv_refuse_send(m->rdv_fd, e->msg);
+		return err_wrap(e, "the definition of guest %s is not kept", offer->name);
+	}
+	rc = rdv_kept_send(m->rdv_fd, INCOMING_OFFER_NS, e);
+	if (rc == 0 && m->notify_fd >= 0)
+		(void)!write(m->notify_fd, "A", 1);
+	printf("the definition of guest %s arrived\n", c.name);
+	fflush(stdout);
+	return rc;
+}
+
 /* All that may fail before the machine stands. The peer hears why. */
 static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
@@ -150,6 +215,8 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 		rc = rdv_offer_read(m->rdv_fd, &here, offer, INCOMING_OFFER_NS, e);
 	if (rc < 0)
 		return rc; /* it has been answered already, or is not there any more */
+	if (offer->definition)
+		return incoming_keep(a, m, offer, e);
 	rc = transports_find(offer->transport, &one, e);
 	if (rc == 0)
 		rc = incoming_config(a, offer, &config, e);
@@ -187,9 +254,9 @@ int cmd_incoming(int argc, char **argv)
 		rc = m.signal_fd = guest_signals(&e);
 	if (rc >= 0)
 		rc = incoming_build(&args, &m, offer, &e);
-	if (rc < 0) {
+	if (rc < 0 || offer->definition) {
 		ctl_claim_drop(&claim);
-		rc = cmd_fail(&e);
+		rc = rc < 0 ? cmd_fail(&e) : CMD_OK;
 	} else {
 		m.offer = offer;
 		m.listen_host = host;

@@ -16,9 +16,11 @@
 #include "hv/base/size.h"
 #include "hv/cmd/ask.h"
 #include "hv/cmd/cmd.h"
+#include "hv/cmd/migrate_offline.h"
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
 #include "hv/ctl/client.h"
+#include "hv/migrate/streams.h"
 
 #define MIGRATE_LINE_NS NSEC_PER_SEC /* between plain progress lines */
 
@@ -51,8 +53,9 @@ static const struct argp_option migrate_options[] = {
 		.doc = "Freeze the guest when the predicted blackout fits (default 10ms)" },
 	{ .name = "streams",
 		.key = MIGRATE_STREAMS,
-		.arg = "N",
-		.doc = "Data connections, 1 to 16 (default 1)" },
+		.arg = "N|auto",
+		.doc = "Data connections, 1 to 16, or as many as the link and this host's "
+		       "processors call for (auto, the default)" },
 	{ .name = "on-stall",
 		.key = MIGRATE_STALL,
 		.arg = "throttle|freeze|abort",
@@ -114,7 +117,8 @@ static const struct argp migrate_argp = {
 	.parser = migrate_option,
 	.args_doc = "NAME",
 	.doc = "Move guest NAME, while it runs, to the host where 'watari receive' listens on "
-	       "ADDR:PORT. Ctrl-C gives the move up; the guest then goes on here.",
+	       "ADDR:PORT. Ctrl-C gives the move up; the guest then goes on here. Of a guest that does "
+	       "not run, the definition that this host keeps moves.",
 };
 
 /* The request, with every value checked here, so that the error is about what was typed. */
@@ -122,14 +126,15 @@ static int migrate_request(const struct migrate_args *a, json_t **out, struct er
 {
 	struct xport_list transports;
 	struct xport_rdma rdma;
-	uint64_t limit, streams, bandwidth = 0;
+	uint64_t limit, streams = STREAMS_AUTO, bandwidth = 0;
 	enum mig_on_stall stall;
 	struct ctl_addr to;
 	int rc;
 
 	if ((rc = ctl_addr_parse(a->to, NULL, 1, &to, e)) < 0 ||
 		(rc = duration_parse(a->limit, &limit, e)) < 0 ||
-		(rc = number_parse(a->streams, "streams", 1, 16, &streams, e)) < 0 ||
+		(strcmp(a->streams, "auto") != 0 && (rc = number_parse(a->streams, "streams", 1,
+							     STREAMS_MAX, &streams, e)) < 0) ||
 		(rc = mig_on_stall_parse(a->on_stall, &stall, e)) < 0 ||
 		(a->bandwidth && (rc = size_parse(a->bandwidth, &bandwidth, e)) < 0))
 		return rc;
@@ -236,6 +241,7 @@ static void migrate_tell(const struct migrate_args *a, const struct mig_result *
 	migrate_steps(&r->blackout);
 	printf("  predicted in all       %10s\n",
 		duration_format(r->predicted_blackout_ns, total, sizeof(total)));
+	printf("  data connections       %10u\n", r->streams);
 }
 
 static int migrate_finish(const struct migrate_args *a, const json_t *answer, struct err *e)
@@ -321,10 +327,40 @@ static int migrate_wait(
 	return rc;
 }
 
+/*
+ * The guest does not live here. If this host keeps its definition, that is what moves; @e is of the
+ * living one and stays where there is none.
+ */
+static int migrate_stopped(const struct migrate_args *a, struct err *e)
+{
+	struct err offline = { 0 };
+	struct ctl_addr to;
+	int rc = ctl_addr_parse(a->to, NULL, 1, &to, &offline);
+	json_t *j;
+
+	if (rc == 0)
+		rc = migrate_offline(a->name, &to, &offline);
+	if (rc == -ENOENT)
+		return e->code;
+	if (rc < 0) {
+		*e = offline;
+		return err_wrap(e, "the definition of guest %s did not move", a->name);
+	}
+	if (a->json) {
+		j = json_pack("{s:s,s:s,s:b}", "name", a->name, "to", a->to, "definition", 1);
+		ask_print_json(j);
+		json_decref(j);
+	} else {
+		printf("the definition of guest %s, which does not run, moved to %s\n", a->name,
+			a->to);
+	}
+	return 0;
+}
+
 int cmd_migrate(int argc, char **argv)
 {
 	struct migrate_args args = {
-		.transport = "auto", .limit = "10ms", .streams = "1", .on_stall = "throttle"
+		.transport = "auto", .limit = "10ms", .streams = "auto", .on_stall = "throttle"
 	};
 	struct ctl_client *c = NULL;
 	json_t *request = NULL;
@@ -343,9 +379,9 @@ int cmd_migrate(int argc, char **argv)
 		    : migrate_request(&args, &request, &e);
 	if (rc == 0)
 		rc = ctl_client_open(&c, NULL, args.name, &e);
-	if (rc == 0)
-		rc = ctl_client_send(c, request, &e);
-	if (rc == 0)
+	if (rc == -ENOENT || rc == -ECONNREFUSED)
+		rc = migrate_stopped(&args, &e);
+	else if (rc == 0 && (rc = ctl_client_send(c, request, &e)) == 0)
 		rc = migrate_wait(&args, c, fd, &e);
 	json_decref(request);
 	ctl_client_close(c);

@@ -17,12 +17,18 @@
 #include "hv/ctl/addr.h"
 
 struct probe_args {
-	const char *addr;
+	const char *addr, *rdma_device;
 	bool json;
 };
 
+enum { PROBE_DEVICE = 256 };
+
 static const struct argp_option probe_options[] = {
 	{ .name = "json", .key = 'j', .doc = "Print the answer as one JSON object" },
+	{ .name = "rdma-device",
+		.key = PROBE_DEVICE,
+		.arg = "NAME",
+		.doc = "Over RDMA, ask for this device alone, as a move with the same option does" },
 	{ 0 },
 };
 
@@ -32,6 +38,7 @@ static error_t probe_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'j': a->json = true; break;
+	case PROBE_DEVICE: a->rdma_device = arg; break;
 	case ARGP_KEY_ARG:
 		if (a->addr)
 			argp_error(state, "one address at a time: what is '%s'?", arg);
@@ -120,12 +127,14 @@ int cmd_probe(int argc, char **argv)
 	const char *host;
 
 	cmd_parse(&probe_argp, argc, argv, &args);
+	if (xport_rdma_parse(args.rdma_device, NULL, &addr.rdma, &e) < 0)
+		return cmd_fail(&e);
 	if (args.addr && probe_host(args.addr, &addr, &e) < 0)
 		return cmd_fail(&e);
 	if (transports_find("auto", &all, &e) < 0)
 		return cmd_fail(&e);
 	host = args.addr ? addr.host : NULL;
-	choose_probe(&all, host ? &addr : NULL, &can);
+	choose_probe(&all, &addr, &can);
 	if (args.json)
 		probe_json(host, &can);
 	else

@@ -102,6 +102,7 @@ static void guest_left(void *arg, int rc, const struct mig_result *r, const stru
 	ctl_move_look(g->move, &to, NULL, &p);
 	g->move = NULL;
 	if (rc == 0) {
+		g->hooks.left(g->hooks.arg, &to);
 		/* the name is free before anybody learns it: the guest may come back at once */
 		ctl_claim_drop(g->claim);
 		ctl_server_close_door(g->server);
@@ -137,7 +138,7 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 		(rc = ctl_get_str(j, "rdma_device", &device, e)) < 0 ||
 		(rc = ctl_get_str(j, "rdma_pin", &pin, e)) < 0 ||
 		(rc = xport_rdma_parse(device, pin, &p->rdma, e)) < 0 ||
-		(rc = ctl_get_u64(j, "streams", 1, 16, &streams, e)) < 0 ||
+		(rc = ctl_get_u64(j, "streams", 0, 16, &streams, e)) < 0 ||
 		(rc = ctl_get_u64(j, "bandwidth", 0, INT64_MAX, &p->bandwidth, e)) < 0 ||
 		(rc = ctl_get_u64(j, "test_stall_ns", 0, NSEC_PER_SEC, &p->test_stall_ns, e)) < 0 ||
 		(rc = ctl_get_u64(j, "downtime_limit_ns", 1, 60 * NSEC_PER_SEC,

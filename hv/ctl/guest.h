@@ -34,6 +34,8 @@ struct ctl_guest_hooks {
 	int (*transports)(const char *name, struct xport_list *out, struct err *e);
 	/* It arrived and runs here. */
 	void (*arrived)(void *arg, const struct mig_result *r);
+	/* It lives on another host now; before whoever asked for the move is told. */
+	void (*left)(void *arg, const struct ctl_addr *to);
 	/* The end. @to and @r only for CTL_END_MOVED. Called once; free the guest after it. */
 	void (*end)(void *arg, enum ctl_end why, const struct ctl_addr *to,
 		const struct mig_result *r, const struct err *e);

@@ -116,6 +116,7 @@ static const struct proto_field result_fields[] = {
 	FIELD(mig_result, residual_bytes),
 	FIELD(mig_result, goodput),
 	FIELD(mig_result, predicted_blackout_ns),
+	FIELD(mig_result, streams),
 	FIELD(mig_result, share_least),
 	FIELD(mig_result, throttled_ns),
 };

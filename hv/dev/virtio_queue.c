@@ -95,6 +95,20 @@ static void ring_store(uint8_t *p, uint16_t v)
 	__atomic_store_n((uint16_t *)(void *)p, v, __ATOMIC_RELEASE);
 }
 
+/*
+ * For "write this, then read that", which the guest does the other way round with a fence between:
+ * sequentially consistent, so that at least one of the two sees what the other wrote.
+ */
+static uint16_t ring_load_after(const uint8_t *p)
+{
+	return __atomic_load_n((const uint16_t *)(const void *)p, __ATOMIC_SEQ_CST);
+}
+
+static void ring_store_before(uint8_t *p, uint16_t v)
+{
+	__atomic_store_n((uint16_t *)(void *)p, v, __ATOMIC_SEQ_CST);
+}
+
 static int virtq_break(struct virtq *q, const char *why)
 {
 	q->ready = false;
@@ -220,16 +234,13 @@ static void mark_used_header(struct virtq *q)
 static bool virtq_arm(struct virtq *q)
 {
 	if (q->event_idx) {
-		ring_store(avail_event(q), q->next_avail);
+		ring_store_before(avail_event(q), q->next_avail);
 		gmem_mark(q->mem, q->used + (uint64_t)(avail_event(q) - q->p_used), 2);
 	} else {
-		ring_store(q->p_used, 0);
+		ring_store_before(q->p_used, 0);
 		mark_used_header(q);
 	}
-	/* The request must be visible before the index is read: the guest does it in the other
-	 * order, with a fence of its own between, so one of the two sees the other. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return ring_load(q->p_avail + 2) != q->next_avail;
+	return ring_load_after(q->p_avail + 2) != q->next_avail;
 }
 
 bool virtq_pending(struct virtq *q)
@@ -308,8 +319,9 @@ void virtq_flush(struct virtq *q)
 {
 	if (!q->ready || q->told_used == q->next_used)
 		return;
-	/* Release: data and entries are there before the index says so. */
-	ring_store(q->p_used + 2, q->next_used);
+	/* Data and entries are there before the index says so; and the index before virtq_signal()
+	 * reads whether the guest wants to know. */
+	ring_store_before(q->p_used + 2, q->next_used);
 	mark_used_header(q);
 	q->told_used = q->next_used;
 }
@@ -327,15 +339,12 @@ void virtq_signal(struct virtq *q)
 
 	if (!q->ready || old == now)
 		return;
-	/* The used index must be visible before we read whether the guest wants to know: it does
-	 * the two in the other order when it enables interrupts. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (q->event_idx) {
-		uint16_t event = ring_load(q->p_avail + RING_HEADER + 2 * (size_t)q->size);
+		uint16_t event = ring_load_after(q->p_avail + RING_HEADER + 2 * (size_t)q->size);
 
 		want = (uint16_t)(now - event - 1) < (uint16_t)(now - old);
 	} else {
-		want = !(ring_load(q->p_avail) & AVAIL_QUIET);
+		want = !(ring_load_after(q->p_avail) & AVAIL_QUIET);
 	}
 	q->signalled = now;
 	if (want)

@@ -12,7 +12,10 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/mem/near.h"
+#include "hv/migrate/link.h"
 #include "hv/migrate/pump.h"
+#include "hv/migrate/streams.h"
 
 #define MOVE_CAN_NS (10 * NSEC_PER_SEC) /* a target may load drivers from a slow disk */
 
@@ -21,7 +24,7 @@ void mig_params_default(struct mig_params *p)
 	*p = (struct mig_params){
 		.downtime_limit_ns = 10 * NSEC_PER_MSEC,
 		.on_stall = MIG_ON_STALL_THROTTLE,
-		.streams = 1,
+		.streams = STREAMS_AUTO,
 		.connect_timeout_ns = 4 * NSEC_PER_SEC,
 	};
 }
@@ -79,6 +82,19 @@ static void move_fill_offer(struct mig_source_args *a)
 			(struct rdv_region){ a->mem->regions[i].gpa, a->mem->regions[i].size };
 }
 
+/* What is left open, from what the link to the target is. */
+static void move_look(struct mig_source_args *a, int fd)
+{
+	struct streams_facts f = { .cpus = streams_cpus(), .bytes = a->offer.allocated_bytes };
+	struct link link;
+
+	link_look(fd, &link);
+	f.link_mbit = link.mbit;
+	if (a->params.streams == STREAMS_AUTO)
+		a->params.streams = streams_choose(&f);
+	a->node = near_choose(a->mem->backing.nodes, link.node);
+}
+
 /* What both ends can do, then the choice. */
 static int move_choose(struct mig_source_args *a, int fd, const struct xport_addr *addr,
 	struct mig_result *out, struct err *e)
@@ -118,9 +134,9 @@ static int move_join(
 static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *clock,
 	struct xport **x, struct mig_result *out, struct err *e)
 {
-	struct xport_addr addr = { .streams = a->params.streams,
-		.rdma = a->params.rdma,
-		.memory = a->offer.allocated_bytes };
+	struct xport_addr addr = {
+		.streams = 1, .rdma = a->params.rdma, .memory = a->offer.allocated_bytes
+	};
 	uint64_t limit = a->params.connect_timeout_ns;
 	struct rdv_transports ignored;
 	struct rdv_accept acc;
@@ -137,6 +153,8 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 		r = move_choose(a, *fd, &addr, out, e);
 	if (r)
 		return r;
+	move_look(a, *fd);
+	addr.streams = out->streams = a->params.streams;
 	move_fill_offer(a);
 	/* It is a watari that is there, and has a machine to build: it may take its time. */
 	r = rdv_offer_send(*fd, &a->offer, &acc, MOVE_CAN_NS, e);
@@ -177,7 +195,9 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 /* Listens where the rendezvous arrived, answers the offer, waits for the data connection. */
 static int move_accept(struct mig_target_args *a, struct xport **x, struct err *e)
 {
-	struct xport_addr addr = { .streams = a->offer->streams, .rdma = a->rdma };
+	struct xport_addr addr = {
+		.streams = a->offer->streams, .rdma = a->rdma, .lifeline = a->fd
+	};
 	struct xport_listener *l = NULL;
 	struct rdv_accept acc;
 	struct mig_params p;
@@ -236,6 +256,12 @@ int mig_target_run(struct mig_target_args *a, struct mig_result *out, struct err
 	r = move_check_regions(a, e);
 	if (!r)
 		r = move_accept(a, &x, e);
+	if (!r) {
+		struct link link;
+
+		link_look(a->fd, &link);
+		a->node = near_choose(a->mem->backing.nodes, link.node);
+	}
 	if (!r)
 		r = pump_target(a, x, out, e);
 	a->xport->close(x);

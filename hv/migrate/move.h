@@ -29,7 +29,7 @@ struct mig_params {
 	uint64_t downtime_limit_ns;  /* the predicted blackout must fit in it; default 10 ms */
 	enum mig_on_stall on_stall;  /* when rounds stop getting smaller; default throttle */
 	uint64_t bandwidth;          /* bytes/s of page payload while the guest runs; 0: no limit */
-	unsigned streams;            /* 1..16, default 1 */
+	unsigned streams;            /* 1..16, or 0, the default: as streams.h chooses */
 	uint64_t connect_timeout_ns; /* HELLO and connection each; default 4 s */
 	struct xport_rdma rdma;      /* this end's wishes; default none */
 	uint64_t test_stall_ns; /* stands still so long once frozen, to prove an instrument; 0 */
@@ -72,15 +72,18 @@ struct mig_blackout {
 };
 
 struct mig_result {
-	uint64_t total_ns;                              /* connect ... thawed */
-	unsigned rounds;                                /* passes before the freeze */
-	uint64_t sent_bytes;                            /* page payload */
-	uint64_t wire_bytes;                            /* everything sent by the transport */
-	uint64_t populated_bytes;                       /* target: allocated before they arrived */
+	uint64_t total_ns;        /* connect ... thawed */
+	unsigned rounds;          /* passes before the freeze */
+	uint64_t sent_bytes;      /* page payload */
+	uint64_t wire_bytes;      /* everything sent by the transport */
+	uint64_t populated_bytes; /* target: allocated before they arrived */
+	uint64_t receive_cpu_ns;  /* target: processor time of the copy phase, one thread's ... */
+	uint64_t allocate_cpu_ns; /* ... and that of those who allocate, or register, ahead of it */
 	uint64_t pages_sent, pages_zero, pages_skipped; /* skipped: zero and never sent */
 	uint64_t residual_bytes;                        /* moved while frozen */
 	uint64_t goodput; /* bytes/s over the copy phase, first round to freeze */
 	uint64_t predicted_blackout_ns;
+	unsigned streams;      /* data connections that were used; 0: it did not come to that */
 	unsigned share_least;  /* the least share of their time that writing vCPUs were left with */
 	uint64_t throttled_ns; /* time they did not get, each: what throttling cost them */
 	struct mig_blackout blackout;
@@ -107,6 +110,7 @@ struct mig_source_args {
 	uint16_t port;
 	struct xport_list transports;  /* to choose from */
 	const struct xport_ops *xport; /* the choice: filled in */
+	int node;                      /* where to copy, see near.h: filled in */
 	struct rdv_offer offer;        /* filled by the caller except transport and streams */
 	struct mig_params params;
 	void (*chosen)(void *arg, const struct xport_ops *xport, const char *note);
@@ -131,6 +135,7 @@ struct mig_target_args {
 	const char *listen_host;
 	const struct xport_ops *xport;
 	struct xport_rdma rdma; /* this end's wishes */
+	int node;               /* where to copy, see near.h: filled in */
 	const struct rdv_offer *offer;
 	void (*progress)(void *arg, const struct mig_progress *p); /* may be NULL */
 	void *arg;

@@ -2,7 +2,8 @@
 /*
  * Owns the choice of the next run (see plan.h). Runs go round the regions from where the last one
  * ended, so a page dirtied behind the cursor waits for the next lap rather than being sent twice in
- * a row.
+ * a row. Heat is two rounds long: what is dirtied in one and again in the next is hot, and cools
+ * down as soon as a round passes without a write to it.
  * Next in the flow: source.c.
  */
 #include "hv/migrate/plan.h"
@@ -21,6 +22,10 @@ int plan_init(struct plan *p, const struct gmem *m, struct err *e)
 		r = dirty_map_init(&p->inflight, m, e);
 	if (!r)
 		r = dirty_map_init(&p->sent, m, e);
+	if (!r)
+		r = dirty_map_init(&p->last, m, e);
+	if (!r)
+		r = dirty_map_init(&p->hot, m, e);
 	if (r)
 		plan_fini(p);
 	return r;
@@ -31,6 +36,8 @@ void plan_fini(struct plan *p)
 	dirty_map_fini(&p->todo);
 	dirty_map_fini(&p->inflight);
 	dirty_map_fini(&p->sent);
+	dirty_map_fini(&p->last);
+	dirty_map_fini(&p->hot);
 }
 
 void plan_add(struct plan *p, struct dirty_map *d)
@@ -41,18 +48,46 @@ void plan_add(struct plan *p, struct dirty_map *d)
 	dirty_map_clear(d);
 }
 
-/* The first page at or after the cursor that is to be sent and not in flight; moves the cursor. */
+/*
+ * Three maps change places: what was found becomes `last`, the part of it that `last` held before
+ * becomes `hot`, and the map that was `hot`, cleared, goes to the caller for what is found next.
+ */
+void plan_add_round(struct plan *p, struct dirty_map *d)
+{
+	for (uint32_t i = 0; i < d->nregions; i++) {
+		uint64_t *found = d->region[i].bits, *last = p->last.region[i].bits;
+		uint64_t pages = d->region[i].pages;
+
+		p->todo_pages += bitmap_or(p->todo.region[i].bits, found, pages);
+		for (uint64_t w = 0; w < BITMAP_WORDS(pages); w++)
+			last[w] &= found[w];
+		d->region[i].bits = p->hot.region[i].bits;
+		p->hot.region[i].bits = last;
+		p->last.region[i].bits = found;
+	}
+	dirty_map_clear(d);
+	p->hot_pages = dirty_map_count(&p->hot);
+}
+
+static bool plan_held(const struct plan *p, uint32_t region, uint64_t page)
+{
+	return p->hold && bitmap_test(p->hot.region[region].bits, page);
+}
+
+/* The first page at or after the cursor that is to be sent, not in flight and not held back;
+ * moves the cursor. */
 static bool plan_seek(struct plan *p)
 {
 	uint32_t laps = p->todo.nregions + 1;
 
-	if (p->todo_pages == 0)
+	if (plan_empty(p))
 		return false;
 	while (laps) {
 		uint64_t pages = p->todo.region[p->region].pages;
 		uint64_t at = bitmap_next_set(p->todo.region[p->region].bits, pages, p->page);
 
-		if (at < pages && !bitmap_test(p->inflight.region[p->region].bits, at)) {
+		if (at < pages && !bitmap_test(p->inflight.region[p->region].bits, at) &&
+			!plan_held(p, p->region, at)) {
 			p->page = at;
 			return true;
 		}
@@ -71,6 +106,8 @@ static void plan_take(struct plan *p, uint64_t page)
 {
 	bitmap_clear(p->todo.region[p->region].bits, page);
 	p->todo_pages--;
+	p->hot_pages -= bitmap_test(p->hot.region[p->region].bits, page);
+	bitmap_clear(p->hot.region[p->region].bits, page);
 }
 
 /* Whether @page may join a run that starts at or before it. */
@@ -78,7 +115,8 @@ static bool plan_ready(const struct plan *p, uint64_t page)
 {
 	return page < p->todo.region[p->region].pages &&
 	       bitmap_test(p->todo.region[p->region].bits, page) &&
-	       !bitmap_test(p->inflight.region[p->region].bits, page);
+	       !bitmap_test(p->inflight.region[p->region].bits, page) &&
+	       !plan_held(p, p->region, page);
 }
 
 /* What to do about a page: send its content, send a zero, or nothing at all. */

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "hv/base/clock.h"
 #include "hv/migrate/extents.h"
 
 /* A piece of work: a huge page, or as many small ones. */
@@ -42,7 +43,7 @@ struct populate {
 	bool quit;
 	uint64_t next;   /* the first page, counted over all extents, nobody has taken */
 	uint64_t stream; /* where the stream is, counted likewise */
-	uint64_t bytes;
+	uint64_t bytes, cpu_ns;
 };
 
 /* Takes the next piece: pages @*first.. of @*region. False: there is none any more. */
@@ -74,6 +75,7 @@ static void *populate_main(void *arg)
 	uint64_t first, pages;
 	uint32_t region;
 
+	pthread_setname_np(pthread_self(), "mig-populate");
 	/* This thread only; that it is refused changes nothing but who waits. */
 	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + POPULATE_NICE);
 	pthread_mutex_lock(&p->lock);
@@ -88,6 +90,7 @@ static void *populate_main(void *arg)
 		p->quit |= !ok;
 		p->bytes += ok ? pages << GMEM_PAGE_SHIFT : 0;
 	}
+	p->cpu_ns += clock_thread_ns();
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
 }
@@ -144,16 +147,20 @@ void populate_quit(struct populate *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
-uint64_t populate_free(struct populate *p)
+uint64_t populate_free(struct populate *p, uint64_t *cpu_ns)
 {
 	uint64_t bytes;
 
+	if (cpu_ns)
+		*cpu_ns = 0;
 	if (!p)
 		return 0;
 	populate_quit(p);
 	for (unsigned i = 0; i < p->threads; i++)
 		pthread_join(p->thread[i], NULL);
 	bytes = p->bytes;
+	if (cpu_ns)
+		*cpu_ns = p->cpu_ns;
 	pthread_cond_destroy(&p->moved);
 	pthread_mutex_destroy(&p->lock);
 	extents_fini(&p->extents);

@@ -29,7 +29,10 @@ int populate_start(
 void populate_at(struct populate *p, uint32_t region, uint64_t end);
 /* No more is wanted: the threads end when they have what they are at. Never waits. */
 void populate_quit(struct populate *p);
-/* Waits for the threads and frees. Returns the bytes they allocated or found there. NULL: 0. */
-uint64_t populate_free(struct populate *p);
+/*
+ * Waits for the threads and frees. Returns the bytes they allocated or found there; @cpu_ns, if not
+ * NULL, is the processor time they used. A @p of NULL: both 0.
+ */
+uint64_t populate_free(struct populate *p, uint64_t *cpu_ns);
 
 #endif

@@ -19,6 +19,12 @@
  */
 #define PREDICT_STOP_NS (150 * NSEC_PER_USEC)
 
+/*
+ * Rounds without the hot pages are short, and each takes a share of what is left of the others:
+ * what counts is what a few of them would bring.
+ */
+#define PREDICT_LOOK_AHEAD 3
+
 /* LOADED after STATE, THAWED after COMMIT: two round trips, of which half of one is the state's. */
 #define PREDICT_ROUND_TRIPS 2
 
@@ -36,15 +42,25 @@ uint64_t predict_goodput(uint64_t old, uint64_t bytes, uint64_t ns)
 	return old ? old / 2 + now / 2 : now;
 }
 
+/*
+ * Nothing large enough was ever sent (an all but untouched guest): assume a slow link rather than a
+ * fast one; 100 MB/s is Gigabit Ethernet.
+ */
+static uint64_t predict_ns(uint64_t bytes, uint64_t rate)
+{
+	return (uint64_t)((double)bytes * 1e9 / (rate ? (double)rate : 100e6));
+}
+
+/* The guest frozen: as fast as the link carries. */
 static uint64_t predict_transfer(const struct source *s, uint64_t bytes)
 {
-	/*
-	 * Nothing large enough was ever sent (an all but untouched guest): assume a slow link
-	 * rather than a fast one; 100 MB/s is Gigabit Ethernet.
-	 */
-	double goodput = s->goodput ? (double)s->goodput : 100e6;
+	return predict_ns(bytes, s->goodput);
+}
 
-	return (uint64_t)((double)bytes * 1e9 / goodput);
+/* The guest running: a round that sends @pages, to the end of its harvest. */
+static uint64_t predict_round(const struct source *s, uint64_t pages)
+{
+	return predict_ns(pages * GMEM_PAGE_SIZE, s->pace) + s->harvest_ns + s->params.rtt_ns;
 }
 
 /* All of a blackout but the last harvest and sending the residual. */
@@ -73,19 +89,36 @@ bool predict_impossible(const struct source *s)
 	return predict_least(s) > s->params.downtime_limit_ns;
 }
 
+bool predict_hold(const struct source *s)
+{
+	return s->hot_pages && s->hot_pages < s->residual_pages / 8 * 7 &&
+	       predict_round(s, s->residual_pages) >= s->round_ns / 2;
+}
+
+/* How many pages would be left after @rounds more. */
+static uint64_t predict_left(const struct source *s, unsigned rounds)
+{
+	uint64_t held = s->hold ? s->hot_pages : 0, pages = s->residual_pages - held;
+	double rate = (double)(s->hold ? s->cold_rate : s->dirty_rate) / GMEM_PAGE_SIZE;
+
+	while (rounds--)
+		pages = (uint64_t)(rate * (double)predict_round(s, pages) / 1e9);
+	return held + pages;
+}
+
 bool predict_worth_a_round(const struct source *s)
 {
-	uint64_t send = predict_transfer(s, s->residual_pages * GMEM_PAGE_SIZE);
-	double round = (double)(send + s->harvest_ns + s->params.rtt_ns);
-	double left = (double)s->dirty_rate * round / 1e9; /* bytes */
-	uint64_t next = predict_fixed(s) + s->harvest_ns + predict_transfer(s, (uint64_t)left);
+	bool ahead =
+		s->hold && s->share == SOURCE_SHARE_FULL; /* slowed down, every round costs it */
+	uint64_t left = predict_left(s, ahead ? PREDICT_LOOK_AHEAD : 1) * GMEM_PAGE_SIZE;
+	uint64_t next = predict_fixed(s) + s->harvest_ns + predict_transfer(s, left);
 
 	return s->polish < PREDICT_POLISH_ROUNDS && next < s->predicted_ns / 4 * 3;
 }
 
 unsigned predict_share(const struct source *s)
 {
-	double factor = s->dirty_rate ? (double)s->goodput / 2 / (double)s->dirty_rate : 0.5;
+	double factor = s->dirty_rate ? (double)s->pace / 2 / (double)s->dirty_rate : 0.5;
 	unsigned share;
 
 	/* One step is bounded on both sides: a round on a busy host may measure nonsense. */
@@ -110,6 +143,6 @@ int predict_explain_stall(const struct source *s, struct err *e)
 		"limit is %s. Raise --downtime-limit, use --on-stall freeze, or use a faster link",
 		s->round, size_format(s->residual_pages * GMEM_PAGE_SIZE, left, sizeof(left)),
 		size_format(s->dirty_rate, rate, sizeof(rate)),
-		size_format(s->goodput, link, sizeof(link)),
+		size_format(s->pace, link, sizeof(link)),
 		duration_format(s->predicted_ns, want, sizeof(want)), limit);
 }

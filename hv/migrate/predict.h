@@ -39,8 +39,18 @@ uint64_t predict_goodput(uint64_t old, uint64_t bytes, uint64_t ns);
 uint64_t predict_blackout(const struct source *s);
 
 /*
+ * True if the next round had better leave the hot pages out: it would take at least half as long as
+ * the one in which all of them were written again, so most of them would be dirty once more. Where
+ * rounds still get much shorter, what was hot in a long one may well stay clean in the next. Not
+ * if hot pages are nearly all there is: a round of hardly anything says nothing.
+ */
+bool predict_hold(const struct source *s);
+
+/*
  * True if one more round, with the guest running, would make the blackout shorter by a quarter or
- * more: the pages dirtied while the residual is sent are fewer than the residual.
+ * more: the pages dirtied while the residual is sent are fewer than the residual. A round that
+ * leaves hot pages out (s->hold) leaves these, and what else is dirtied meanwhile; then it is three
+ * such rounds that have to make it shorter by a quarter.
  */
 bool predict_worth_a_round(const struct source *s);
 

@@ -12,10 +12,13 @@
 
 #define PUMP_ANSWER_TIMEOUT_NS (10ull * 1000000000) /* a silent peer is given up after this */
 #define PUMP_FROZEN_TIMEOUT_NS (5ull * 1000000000)  /* ... or this, while the guest is frozen */
+#define PUMP_GONE_NS           (500ull * 1000000)   /* for the transport to say why */
 #define PUMP_PROGRESS_NS       (100ull * 1000000)
 #define PUMP_EVENTS            64
 #define PUMP_BUDGET_NS         (20ull * 1000000) /* what --bandwidth lets go in one burst */
+#define PUMP_BURST_NS          (5ull * 1000000)  /* ... and at least, once it was spent */
 #define PUMP_BUDGET_POLL_NS    (1ull * 1000000)
+#define PUMP_IDLE_POLL_NS      (100ull * 1000)
 
 /*
  * Runs the source side over the connected @x until the move ends; @clock as measured by the

@@ -16,6 +16,7 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
+#include "hv/mem/near.h"
 #include "hv/migrate/extents.h"
 #include "hv/migrate/plan.h"
 #include "hv/migrate/predict.h"
@@ -33,12 +34,17 @@ struct pump {
 	struct wbuf msg;
 	struct mig_result *out;
 	uint64_t start, next_progress;
-	int64_t budget; /* bytes that --bandwidth lets go now, and as of when */
+	uint64_t gone_at; /* when the rendezvous was seen to have ended; 0: it has not */
+	int64_t budget;   /* bytes that --bandwidth lets go now, and as of when */
 	uint64_t budget_at;
-	unsigned share; /* what the vCPUs are left with, and since when */
+	bool spent;       /* waits until there is budget for a burst */
+	uint64_t idle_at; /* since when the link is idle for that; 0: it is not */
+	uint64_t idle_ns; /* in this round */
+	unsigned share;   /* what the vCPUs are left with, and since when */
 	uint64_t share_at;
 	uint64_t copy_at;           /* when the first round began */
 	uint64_t sent_before_round; /* pages_sent when the round began */
+	struct near near; /* for the first round: later ones are short, and wait for nobody */
 	bool sending;
 	bool finished;
 	bool down; /* the connection is gone: nothing can be told any more */
@@ -131,9 +137,16 @@ static void pump_do_harvest(struct pump *p)
 		return;
 	}
 	found = dirty_map_count(&p->found);
-	plan_add(&p->plan, &p->found);
+	if (p->s.frozen)
+		plan_add(&p->plan, &p->found);
+	else
+		plan_add_round(&p->plan, &p->found);
 	p->harvested_at = clock_mono_ns();
-	pump_simple(p, SOURCE_EV_HARVESTED, p->plan.todo_pages, found, p->harvested_at - t);
+	pump_event(p, (struct source_event){ .type = SOURCE_EV_HARVESTED,
+			      .a = p->plan.todo_pages,
+			      .b = found,
+			      .c = p->harvested_at - t,
+			      .d = p->plan.hot_pages });
 }
 
 /* Books what the share so far has cost, and goes on with @share. */
@@ -212,12 +225,15 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 	case SOURCE_DO_TRACK: pump_do_track(p); break;
 	case SOURCE_DO_SEND:
 		p->sending = true;
+		p->plan.hold = d->a;
+		p->idle_ns = p->idle_at = 0;
 		p->sent_before_round = p->plan.pages_sent;
 		break;
 	case SOURCE_DO_ROUND:
 		/* The bulk is on its way. What follows is short, and the guest is faster than it
 		 * if it has to wait. */
 		urgency_set(URGENCY_NORMAL);
+		near_leave(&p->near);
 		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_ROUND, .round = d->a });
 		break;
 	case SOURCE_DO_HARVEST: pump_do_harvest(p); break;
@@ -249,23 +265,45 @@ static bool pump_is_zero(void *arg, uint32_t region, uint64_t page)
 }
 
 /*
+ * Books for how long the link stood idle because the budget was spent (@spent: it still is): what
+ * it carries when nothing limits it is the rest of the round.
+ */
+static void pump_idle(struct pump *p, bool spent, uint64_t now)
+{
+	struct xport_stats st;
+
+	if (!spent && p->idle_at)
+		p->idle_ns += now - p->idle_at;
+	if (!spent)
+		p->idle_at = 0;
+	if (!spent || p->idle_at)
+		return;
+	p->a->xport->stats(p->x, &st);
+	if (st.in_transit_bytes == 0)
+		p->idle_at = now;
+}
+
+/*
  * Whether --bandwidth lets something go now: a bucket that fills at the given rate and holds what
  * flows in PUMP_BUDGET_NS, so a wait that lasted longer is not made up for by a burst. It may be
- * overdrawn by one put. A frozen guest is not kept waiting.
+ * overdrawn by one put. Once it is empty it fills for PUMP_BURST_NS, so that what goes in one burst
+ * is enough to see how fast the link is. A frozen guest is not kept waiting.
  */
 static bool pump_may_send(struct pump *p)
 {
-	uint64_t rate = p->a->params.bandwidth, now, spent;
+	uint64_t rate = p->a->params.bandwidth, now, passed;
 
-	if (!rate || p->s.frozen || p->budget > 0)
+	if (!rate || p->s.frozen || (p->budget > 0 && !p->spent))
 		return true;
 	now = clock_mono_ns();
-	spent = now - p->budget_at;
-	if (spent > PUMP_BUDGET_NS)
-		spent = PUMP_BUDGET_NS;
-	p->budget += (int64_t)((double)rate * (double)spent / 1e9);
+	passed = now - p->budget_at;
+	if (passed > PUMP_BUDGET_NS)
+		passed = PUMP_BUDGET_NS;
+	p->budget += (int64_t)((double)rate * (double)passed / 1e9);
 	p->budget_at = now;
-	return p->budget > 0;
+	p->spent = (double)p->budget < (double)rate * PUMP_BURST_NS / 1e9;
+	pump_idle(p, p->spent, now);
+	return !p->spent;
 }
 
 /* Posts until the transport is full, the budget is spent or nothing is left to post. */
@@ -293,11 +331,11 @@ static void pump_post(struct pump *p)
 			pump_fault(p, SOURCE_EV_DOWN, &e);
 		return;
 	}
-	if (p->plan.todo_pages) /* the rest is in flight: dirtied again since it was posted */
+	if (!plan_empty(&p->plan)) /* the rest is in flight: dirtied again since it was posted */
 		return;
 	p->sending = false;
 	pump_simple(p, SOURCE_EV_SENT,
-		(p->plan.pages_sent - p->sent_before_round) << GMEM_PAGE_SHIFT, 0, 0);
+		(p->plan.pages_sent - p->sent_before_round) << GMEM_PAGE_SHIFT, p->idle_ns, 0);
 }
 
 /* ---- what the transport reports ----------------------------------------------------------- */
@@ -353,10 +391,12 @@ static uint64_t pump_timeout(const struct pump *p)
 
 	if (until > p->next_progress)
 		until = p->next_progress;
-	/* Out of budget: come back as soon as there is some again. */
-	if (p->sending && p->a->params.bandwidth && p->budget <= 0 &&
-		until > now + PUMP_BUDGET_POLL_NS)
-		until = now + PUMP_BUDGET_POLL_NS;
+	/* Out of budget: come back as soon as there is some again, or to see that all has gone. */
+	if (p->sending && p->spent) {
+		uint64_t back = now + (p->idle_at ? PUMP_BUDGET_POLL_NS : PUMP_IDLE_POLL_NS);
+
+		until = until > back ? back : until;
+	}
 	return until > now ? until - now : 0;
 }
 
@@ -392,7 +432,7 @@ static void pump_progress(struct pump *p, uint64_t now)
 {
 	uint64_t sent = p->plan.pages_sent << GMEM_PAGE_SHIFT;
 	uint64_t left = (p->plan.todo_pages + p->plan.inflight_pages) << GMEM_PAGE_SHIFT;
-	uint64_t speed = p->s.goodput ? p->s.goodput : predict_rate(sent, now - p->start);
+	uint64_t speed = p->s.pace ? p->s.pace : predict_rate(sent, now - p->start);
 	struct mig_progress out = {
 		.phase = pump_phase(p),
 		.round = p->s.round,
@@ -423,8 +463,15 @@ static void pump_watch(struct pump *p)
 		pump_simple(p, SOURCE_EV_CANCEL, 0, 0, 0);
 	if (now < p->next_progress)
 		return;
-	/* The end of the rendezvous is the end of the target, unless it is already committed to. */
-	if (!source_committed(&p->s) && rdv_peer_gone(p->rdv_fd)) {
+	/*
+	 * The end of the rendezvous is the end of the target, unless it is already committed to.
+	 * Why, the transport may know: it gets a moment to say so, but not while the guest is
+	 * frozen.
+	 */
+	if (!source_committed(&p->s) && rdv_peer_gone(p->rdv_fd) && !p->gone_at)
+		p->gone_at = now;
+	if (p->gone_at && !source_committed(&p->s) &&
+		(p->s.frozen || now - p->gone_at >= PUMP_GONE_NS)) {
 		err_set(&e, -ECONNRESET, "the target ended the connection");
 		pump_fault(p, SOURCE_EV_DOWN, &e);
 	}
@@ -496,6 +543,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	if (r)
 		goto out;
 	urgency_set(URGENCY_BACKGROUND);
+	near_enter(&p.near, &near_host, a->node);
 	pump_simple(&p, SOURCE_EV_CONNECTED, 0, 0, 0);
 	while (!p.finished) {
 		if (source_todo(&p.s, &d)) {
@@ -516,6 +564,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	r = p.s.state == SOURCE_DONE ? 0 : p.s.err.code;
 out:
 	urgency_set(URGENCY_NORMAL);
+	near_leave(&p.near);
 	plan_fini(&p.plan);
 	dirty_map_fini(&p.found);
 	wbuf_fini(&p.msg);

@@ -11,13 +11,12 @@
 #include "hv/migrate/pump.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "hv/base/clock.h"
-#include "hv/base/log.h"
 #include "hv/base/urgency.h"
+#include "hv/mem/near.h"
 #include "hv/migrate/populate.h"
 #include "hv/migrate/target.h"
 #include "hv/migrate/wire.h"
@@ -35,7 +34,10 @@ struct tpump {
 	struct wire_msg state;  /* STATE being loaded; its bytes live until the next poll() */
 	struct populate *ahead; /* NULL: not told (yet) what will arrive */
 	bool ahead_done;        /* the first pass is here: all of it is allocated */
+	uint64_t cpu_from;      /* this thread's processor time when the copy began */
+	uint64_t receive_cpu_ns;
 	uint64_t start, next_progress;
+	struct near near; /* for the first round, and whoever allocates ahead of it */
 	bool down, finished;
 };
 
@@ -191,11 +193,19 @@ static void tpump_do(struct tpump *p, const struct target_todo *d)
 	tpump_send(p, &m);
 }
 
+/*
+ * Only where the receiver would have to allocate: an adapter's memory is there before it is written
+ * to. Then nobody has to look where the stream is either, and this thread sleeps while pages come.
+ */
 static void tpump_extents(struct tpump *p, struct wire_msg *m)
 {
+	struct xport_stats st;
 	struct err e = { 0 };
 	int r;
 
+	p->a->xport->stats(p->x, &st);
+	if (st.one_sided)
+		return;
 	if (p->ahead)
 		r = err_set(&e, -EPROTO, "the source announced its memory twice");
 	else
@@ -224,9 +234,13 @@ static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 		return;
 	}
 	switch (m.type) {
-	case WIRE_EXTENTS: tpump_extents(p, &m); return;
+	case WIRE_EXTENTS:
+		p->cpu_from = clock_thread_ns();
+		tpump_extents(p, &m);
+		return;
 	case WIRE_ROUND:
 		urgency_set(URGENCY_NORMAL); /* the bulk is here */
+		near_leave(&p->near);
 		/* Not in the way of what is urgent now: the threads are only asked to end. */
 		if (p->ahead)
 			populate_quit(p->ahead);
@@ -235,6 +249,7 @@ static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 		return;
 	case WIRE_STATE:
 		urgency_set(URGENCY_HIGH); /* until the guest runs */
+		p->receive_cpu_ns = clock_thread_ns() - p->cpu_from;
 		p->state = m;
 		tpump_simple(p, TARGET_EV_STATE, 0, 0, 0);
 		return;
@@ -306,6 +321,7 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 	p.next_progress = p.start;
 	wbuf_init(&p.msg);
 	target_init(&p.t);
+	near_enter(&p.near, &near_host, a->node);
 	tpump_simple(&p, TARGET_EV_CONNECTED, 0, 0, 0);
 	while (!p.finished) {
 		if (target_todo(&p.t, &d)) {
@@ -317,12 +333,14 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 		if (p.t.ntodo == 0)
 			tpump_watch(&p);
 	}
-	urgency_set(URGENCY_NORMAL);
+	near_leave(&p.near);
+	/* Still urgent: a message leaves with the next poll, and the source waits for this one. */
 	tpump_linger(&p, p.t.state == TARGET_DONE ? TARGET_LINGER_NS : 100 * NSEC_PER_MSEC);
-	out->populated_bytes = populate_free(p.ahead);
-	log_debug("%" PRIu64 " bytes of guest memory were allocated ahead of their arrival",
-		out->populated_bytes);
+	urgency_set(URGENCY_NORMAL);
+	out->populated_bytes = populate_free(p.ahead, &out->allocate_cpu_ns);
 	a->xport->stats(x, &st);
+	out->allocate_cpu_ns += st.helpers_ns;
+	out->receive_cpu_ns = p.receive_cpu_ns;
 	out->committed = p.t.state == TARGET_DONE;
 	out->total_ns = clock_mono_ns() - p.start;
 	out->wire_bytes = st.wire_bytes_in;

@@ -52,6 +52,29 @@ bad:
 	return err_set(e, -EPROTO, "the source sent a malformed offer");
 }
 
+void rdv_define_encode(const struct rdv_offer *o, struct wbuf *w)
+{
+	wbuf_str(w, o->software);
+	wbuf_str(w, o->name);
+	wbuf_u32(w, o->config_len);
+	wbuf_bytes(w, o->config, o->config_len);
+}
+
+int rdv_define_decode(struct rdv_offer *o, struct rbuf *r, struct err *e)
+{
+	memset(o, 0, sizeof(*o));
+	o->definition = true;
+	rbuf_str(r, o->software, sizeof(o->software));
+	rbuf_str(r, o->name, sizeof(o->name));
+	o->config_len = rbuf_u32(r);
+	if (o->config_len > RDV_CONFIG_MAX)
+		o->config_len = 0; /* and so there is too much behind it */
+	rbuf_copy(r, o->config, o->config_len);
+	if (rbuf_done(r))
+		return 0;
+	return err_set(e, -EPROTO, "the source sent a malformed definition");
+}
+
 void rdv_accept_encode(const struct rdv_accept *a, struct wbuf *w)
 {
 	wbuf_u16(w, a->port);

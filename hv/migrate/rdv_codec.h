@@ -17,6 +17,9 @@ enum rdv_type {
 	RDV_PONG = 6,   /* body: u64, CLOCK_REALTIME of the target */
 	RDV_CLOCK_END = 7,
 	RDV_CAN = 8,
+	RDV_DEFINE = 9,
+	RDV_KEPT = 10, /* empty */
+	RDV_LAST = RDV_KEPT,
 };
 
 /* @memory: bytes that will move; 0 from the target. */
@@ -26,6 +29,7 @@ int rdv_hello_decode(uint64_t *memory, struct rbuf *r, struct err *e);
 void rdv_can_encode(const struct rdv_transports *t, struct wbuf *w);
 int rdv_can_decode(struct rdv_transports *t, struct rbuf *r, struct err *e);
 void rdv_offer_encode(const struct rdv_offer *o, struct wbuf *w);
+void rdv_define_encode(const struct rdv_offer *o, struct wbuf *w);
 void rdv_accept_encode(const struct rdv_accept *a, struct wbuf *w);
 
 #endif

@@ -134,7 +134,7 @@ static int rdv_recv(int fd, struct rdv_frame *f, uint64_t deadline, struct err *
 	r = rbuf_of(head, sizeof(head));
 	f->len = rbuf_u32(&r);
 	f->type = rbuf_u16(&r);
-	if (f->len > sizeof(f->body) || f->type < RDV_HELLO || f->type > RDV_CAN)
+	if (f->len > sizeof(f->body) || f->type < RDV_HELLO || f->type > RDV_LAST)
 		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
 	return rdv_read(fd, f->body, f->len, deadline, e);
 }
@@ -280,6 +280,22 @@ int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, ui
 	return rdv_accept_decode(out, &b, e);
 }
 
+int rdv_define_send(int fd, const struct rdv_offer *o, uint64_t timeout_ns, struct err *e)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct rdv_frame f;
+	struct wbuf w;
+	int r;
+
+	wbuf_init(&w);
+	rdv_define_encode(o, &w);
+	r = rdv_send(fd, RDV_DEFINE, &w, deadline, e);
+	if (!r)
+		r = rdv_expect(fd, &f, RDV_KEPT, deadline, e);
+	wbuf_fini(&w);
+	return r;
+}
+
 int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
@@ -367,10 +383,15 @@ int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *
 	r = rdv_send(fd, RDV_CAN, &w, deadline, e);
 	wbuf_fini(&w);
 	if (!r)
-		r = rdv_expect(fd, &f, RDV_OFFER, deadline, e);
+		r = rdv_recv(fd, &f, deadline, e);
 	if (!r) {
 		b = rbuf_of(f.body, f.len);
-		r = rdv_offer_decode(o, &b, e);
+		if (f.type == RDV_DEFINE)
+			r = rdv_define_decode(o, &b, e);
+		else if (f.type == RDV_OFFER)
+			r = rdv_offer_decode(o, &b, e);
+		else
+			r = err_set(e, -EPROTO, "the source spoke out of turn (frame %u)", f.type);
 	}
 	if (r)
 		rdv_refuse_send(fd, e->msg);
@@ -387,6 +408,11 @@ int rdv_accept_send(int fd, const struct rdv_accept *a, uint64_t timeout_ns, str
 	r = rdv_send(fd, RDV_ACCEPT, &w, clock_mono_ns() + timeout_ns, e);
 	wbuf_fini(&w);
 	return r;
+}
+
+int rdv_kept_send(int fd, uint64_t timeout_ns, struct err *e)
+{
+	return rdv_send(fd, RDV_KEPT, NULL, clock_mono_ns() + timeout_ns, e);
 }
 
 int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e)

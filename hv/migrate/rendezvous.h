@@ -7,6 +7,7 @@
  *   source: HELLO(magic, protocol, software)     target: HELLO(the same)
  *           and the bytes that will move                 CAN(its transports), once it has looked
  *   source: OFFER(guest)                         target: ACCEPT(port, token) | REFUSE(reason)
+ *           or DEFINE(a definition, no guest)            KEPT | REFUSE(reason), and that is all
  *   source: PING x n                             target: PONG(real time)  -> clock offset, RTT
  *
  * Every frame is  u32 length | u16 type | payload, length at most RDV_FRAME_MAX. All calls block up
@@ -24,7 +25,7 @@
 #include "hv/migrate/xport.h"
 
 #define RDV_MAGIC          0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
-#define RDV_PROTOCOL       3 /* both ends must be equal; raised with every change of the wire */
+#define RDV_PROTOCOL       4 /* both ends must be equal; raised with every change of the wire */
 #define RDV_FRAME_MAX      (64u << 10)
 #define RDV_CONFIG_MAX     (32u << 10)
 #define RDV_NAME_MAX       64
@@ -49,6 +50,8 @@ struct rdv_region {
 struct rdv_offer {
 	char software[RDV_VERSION_MAX]; /* the source's version, for messages */
 	char name[RDV_NAME_MAX];        /* the guest's */
+	/* Nothing runs: only the definition moves. What follows but config is not set then. */
+	bool definition;
 	char transport[RDV_TRANSPORT_MAX];
 	uint8_t streams;
 	uint32_t nregions;
@@ -86,16 +89,21 @@ int rdv_can_read(int fd, struct rdv_transports *there, uint64_t timeout_ns, stru
 /* Source: OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's words. */
 int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
 	struct err *e);
+/* Source: DEFINE out, of an offer with `definition` set; 0 once the target keeps it. Refusals as
+ * above. */
+int rdv_define_send(int fd, const struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
 /* Source: measures the clock offset over a few round trips. */
 int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e);
 
 /* Target: reads HELLO and answers it. On a mismatch it has answered with a REFUSE already. */
 int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e);
-/* Target: says what this host can do, and reads OFFER. Refuses as above. */
+/* Target: says what this host can do, and reads OFFER or DEFINE. Refuses as above. */
 int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *o,
 	uint64_t timeout_ns, struct err *e);
 /* Target: answers. */
 int rdv_accept_send(int fd, const struct rdv_accept *a, uint64_t timeout_ns, struct err *e);
+/* ... a DEFINE. */
+int rdv_kept_send(int fd, uint64_t timeout_ns, struct err *e);
 void rdv_refuse_send(int fd, const char *reason);
 /* Target: answers PINGs until the source ends the measurement. */
 int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e);
@@ -105,6 +113,7 @@ int rdv_peer_gone(int fd);
 
 /* The decoders, exposed for the fuzzer: 0 or -EPROTO. */
 int rdv_offer_decode(struct rdv_offer *o, struct rbuf *r, struct err *e);
+int rdv_define_decode(struct rdv_offer *o, struct rbuf *r, struct err *e);
 int rdv_accept_decode(struct rdv_accept *a, struct rbuf *r, struct err *e);
 
 #endif

@@ -77,7 +77,7 @@ static void source_send_round(struct source *s, const struct source_event *ev)
 {
 	s->round++;
 	s->round_start = ev->now;
-	source_do(s, SOURCE_DO_SEND, 0);
+	source_do(s, SOURCE_DO_SEND, s->hold);
 	source_goto(s, SOURCE_SEND, ev);
 }
 
@@ -91,12 +91,15 @@ static void source_tracking(struct source *s, const struct source_event *ev)
 static void source_sent(struct source *s, const struct source_event *ev)
 {
 	s->round_bytes = ev->a;
+	s->round_idle = ev->b;
 	source_do(s, SOURCE_DO_ROUND, s->round);
 	source_goto(s, SOURCE_WAIT_ACK, ev);
 }
 
 static void source_acked(struct source *s, const struct source_event *ev)
 {
+	uint64_t ns = ev->now - s->round_start;
+
 	if (ev->a != s->round) {
 		err_set(&s->err, -EPROTO,
 			"the target acknowledged round %" PRIu64 " while round %u was under way",
@@ -104,7 +107,10 @@ static void source_acked(struct source *s, const struct source_event *ev)
 		source_give_up(s, ev);
 		return;
 	}
-	s->goodput = predict_goodput(s->goodput, s->round_bytes, ev->now - s->round_start);
+	s->pace = predict_goodput(s->pace, s->round_bytes, ns);
+	/* A frozen guest is sent without a limit, so the time lost to it does not count. */
+	s->goodput = predict_goodput(
+		s->goodput, s->round_bytes, ns > s->round_idle ? ns - s->round_idle : ns);
 	source_do(s, SOURCE_DO_HARVEST, 0);
 	source_goto(s, SOURCE_HARVEST, ev);
 }
@@ -151,14 +157,16 @@ static void source_stall(struct source *s, const struct source_event *ev)
 /* Meeting the limit is enough to freeze, but not while the blackout still gets much shorter. */
 static void source_harvested(struct source *s, const struct source_event *ev)
 {
-	uint64_t spent = ev->now - s->round_start;
-
+	s->round_ns = ev->now - s->round_start;
 	s->residual_pages = ev->a;
+	s->hot_pages = ev->d;
 	s->harvest_ns = ev->c;
 	if (ev->c < s->harvest_least_ns)
 		s->harvest_least_ns = ev->c;
-	s->dirty_rate = predict_rate(ev->b * GMEM_PAGE_SIZE, spent);
+	s->dirty_rate = predict_rate(ev->b * GMEM_PAGE_SIZE, s->round_ns);
+	s->cold_rate = predict_rate((ev->b - ev->d) * GMEM_PAGE_SIZE, s->round_ns);
 	s->predicted_ns = predict_blackout(s);
+	s->hold = predict_hold(s);
 	if (s->predicted_ns > s->params.downtime_limit_ns) {
 		if (source_stalled(s))
 			source_stall(s, ev);

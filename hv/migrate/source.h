@@ -43,9 +43,9 @@ enum source_event_type {
 	SOURCE_EV_CONNECTED, /* a: fixed cost guess in ns, see source_params */
 	SOURCE_EV_READY,     /* a: rehearsed save ns, b: rehearsed load ns, c: state bytes */
 	SOURCE_EV_TRACKING,  /* tracking is on, the first pages are planned. a: pages to send */
-	SOURCE_EV_SENT,      /* everything planned was posted. a: bytes of this round */
-	SOURCE_EV_ACKED,     /* a: round */
-	SOURCE_EV_HARVESTED, /* a: pages to send now, b: pages found dirty, c: ns it took */
+	SOURCE_EV_SENT,  /* all planned was posted. a: bytes, b: ns the link was idle by a limit */
+	SOURCE_EV_ACKED, /* a: round */
+	SOURCE_EV_HARVESTED, /* pages a: to send now, b: found, d: of b, hot (plan.h). c: ns */
 	SOURCE_EV_FROZEN,
 	SOURCE_EV_SAVED,  /* state is posted. a: bytes */
 	SOURCE_EV_LOADED, /* a: ns the target took */
@@ -61,14 +61,14 @@ enum source_event_type {
 struct source_event {
 	enum source_event_type type;
 	uint64_t now; /* monotonic ns */
-	uint64_t a, b, c;
+	uint64_t a, b, c, d;
 	int code; /* negative errno of ABORT, DOWN, FAILED */
 	const char *text;
 };
 
 enum source_todo_type {
 	SOURCE_DO_TRACK,    /* turn tracking on, plan all allocated pages, say TRACKING */
-	SOURCE_DO_SEND,     /* post everything planned, say SENT */
+	SOURCE_DO_SEND,     /* post everything planned, with a=1 all but hot pages, say SENT */
 	SOURCE_DO_ROUND,    /* send ROUND. a: round */
 	SOURCE_DO_HARVEST,  /* add dirty pages to the plan, say HARVESTED */
 	SOURCE_DO_THROTTLE, /* let the vCPUs that write run for a thousandths of their time */
@@ -105,24 +105,26 @@ struct source_params {
 };
 
 #define SOURCE_TODOS 8
-
 struct source {
 	struct source_params params;
 	enum source_state state;
 	struct source_todo todo[SOURCE_TODOS];
 	unsigned ntodo;
-	bool frozen, tracking;
+	bool frozen, tracking, hold;
 	unsigned round;  /* of the pass being sent, 1 and up */
 	unsigned stalls; /* rounds in a row that did not get smaller */
 	unsigned polish; /* rounds made although the limit was met, to get well below it */
 	unsigned share;  /* what the vCPUs are left with: SOURCE_SHARE_FULL unless throttled */
 	uint64_t since;  /* when the present wait began */
-	uint64_t round_start, round_bytes;
-	uint64_t best_pages;       /* fewest pages left after any round */
-	uint64_t residual_pages;   /* after the last harvest */
-	uint64_t goodput;          /* bytes/s the target took in; 0: not known */
-	uint64_t dirty_rate;       /* bytes/s dirtied in the last round */
-	uint64_t harvest_least_ns; /* of all harvests so far */
+	uint64_t round_start, round_bytes, round_idle;
+	uint64_t round_ns;       /* of the last, its harvest included */
+	uint64_t best_pages;     /* fewest pages left after any round */
+	uint64_t residual_pages; /* after the last harvest ... */
+	uint64_t hot_pages;      /* ... of which hot; `hold`: the next round leaves them out */
+	uint64_t goodput;        /* bytes/s the link carries to the target; 0: not known */
+	uint64_t pace;           /* bytes/s of a round: goodput, or less if it is limited */
+	uint64_t dirty_rate, cold_rate; /* bytes/s dirtied in the last round; less the hot pages */
+	uint64_t harvest_least_ns;      /* of all harvests so far */
 	uint64_t harvest_ns, save_ns, load_ns, state_bytes, stop_ns;
 	uint64_t predicted_ns; /* the whole blackout, if frozen at the last harvest */
 	uint64_t freeze_start;

@@ -78,11 +78,12 @@ struct xport_stats {
 	uint64_t wire_bytes_out; /* everything sent, headers and messages included */
 	uint64_t wire_bytes_in;
 	uint64_t in_transit_bytes; /* posted, not known to have reached the peer's host */
-	/* Target: where the last put that came ends; 0 and 0: not known (yet). */
-	uint32_t arrived_region;
-	uint64_t arrived_end;
+	uint32_t arrived_region;   /* Target: where the last put that came ends; 0 and 0: */
+	uint64_t arrived_end;      /* not known (yet) */
+	bool one_sided; /* Target: puts need no hand of ours, nor memory that we allocate ahead */
 	uint64_t zc_bytes;        /* sent by reference, headers included; 0 if none ever is */
 	uint64_t zc_copied_bytes; /* of those, copied by the kernel after all */
+	uint64_t helpers_ns;      /* processor time its own threads spent on guest memory */
 	unsigned streams;
 };
 
@@ -90,7 +91,7 @@ struct xport_stats {
 struct xport_ops {
 	const char *name; /* "tcp", "uring", "rdma", "fake" */
 
-	/* What this host can do, towards @addr->host if not NULL. Never fails; may take 1 s. */
+	/* What this host can do, towards @addr->host if any. Never fails; may take 1 s. */
 	void (*probe)(const struct xport_addr *addr, struct xport_probe *out);
 
 	/* Target: starts listening on @addr and fills in its port. */
@@ -98,7 +99,7 @@ struct xport_ops {
 	/*
 	 * Target: waits up to @timeout_ns for a source that presents the token, with all its
 	 * streams, and ends the listening; strangers are dropped and do not end the wait. Frees
-	 * @l whatever happens. -ETIMEDOUT when nobody came.
+	 * @l whatever happens. -ETIMEDOUT: nobody came; -ECONNRESET: the lifeline ended first.
 	 */
 	int (*accept)(
 		struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e);

@@ -37,6 +37,8 @@ struct xport_addr {
 	unsigned streams;                /* 1..16 data streams */
 	struct xport_rdma rdma;          /* this end's own wishes */
 	uint64_t memory; /* for probe(): bytes of guest memory that would move; 0: not known */
+	/* for listen(): a connected socket, the caller's, whose end there ends accept(); 0: none */
+	int lifeline;
 };
 
 /* "auto", "all", "chunk", "odp". */

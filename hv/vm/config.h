@@ -65,6 +65,7 @@ struct vm_config {
 	/* Of this host, does not travel: */
 	enum vm_tracking tracking;
 	bool overcommit;
+	bool arriving; /* its state will be loaded: what the source still holds is left alone */
 };
 
 /*

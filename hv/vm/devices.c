@@ -6,6 +6,7 @@
  * Next in the flow: hv/dev/dev.h, state.c.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "hv/base/log.h"
@@ -17,6 +18,7 @@
 #include "hv/dev/pvpanic.h"
 #include "hv/dev/rtc.h"
 #include "hv/dev/serial.h"
+#include "hv/dev/virtio_blk.h"
 #include "hv/dev/virtio_balloon.h"
 #include "hv/dev/virtio_net.h"
 #include "hv/dev/virtio_rng.h"
@@ -164,10 +166,36 @@ static int device_virtio(struct virtio *v, const char *name, int r, void **self,
 static int device_new_rng(struct vm *vm, uint32_t i, void **self, struct err *e)
 {
 	struct virtio *v = NULL;
-	int r = virtio_rng_new(&v, vm->pci, 0, &vm->mem, e);
+	int r = virtio_rng_new(&v, vm->pci, VM_SLOT_RNG, &vm->mem, e);
 
 	(void)i;
 	return device_virtio(v, "rng", r, self, e);
+}
+
+static unsigned device_count_disks(const struct vm_config *c)
+{
+	return c->ndisks;
+}
+
+static int device_new_disk(struct vm *vm, uint32_t i, void **self, struct err *e)
+{
+	const struct vm_disk *d = &vm->cfg.disks[i];
+	const struct virtio_blk_options o = {
+		.block = { .name = d->name,
+			.path = d->path,
+			.readonly = d->readonly,
+			.direct = d->direct },
+		.guest = vm->cfg.name,
+		.serial = d->serial,
+		.queues = d->queues,
+		.arriving = vm->cfg.arriving,
+	};
+	struct virtio *v = NULL;
+	char thread[16];
+	int r = virtio_blk_new(&v, vm->pci, VM_SLOT_DISKS + i, &vm->mem, &o, e);
+
+	snprintf(thread, sizeof(thread), "disk-%.10s", d->name);
+	return device_virtio(v, thread, r, self, e);
 }
 
 static unsigned device_count_nets(const struct vm_config *c)
@@ -194,8 +222,8 @@ static int device_build_balloon(struct vm *vm, uint32_t i, void **self, struct e
 
 /*
  * The list. @count: how many of them the definition asks for; without it, one. @advance: for a
- * device whose time stands still while it is saved. The order of the PCI devices is that of their
- * slots, so new kinds go to the end.
+ * device whose time stands still while it is saved. PCI devices come after their bus, each in the
+ * slot that devices.h has for it.
  */
 static const struct {
 	const struct dev_ops *ops;
@@ -210,6 +238,7 @@ static const struct {
 	{ .ops = &pvpanic_dev_ops, .build = device_new_pvpanic },
 	{ .ops = &pci_bus_dev_ops, .build = device_new_pci },
 	{ .ops = &virtio_rng_dev_ops, .build = device_new_rng },
+	{ .ops = &virtio_blk_dev_ops, .count = device_count_disks, .build = device_new_disk },
 	{ .ops = &virtio_balloon_dev_ops, .build = device_build_balloon },
 	{ .ops = &virtio_net_dev_ops, .count = device_count_nets, .build = device_build_net },
 };

@@ -11,8 +11,23 @@
 #include <stdint.h>
 
 #include "hv/dev/dev.h"
+#include "hv/vm/config.h"
 
 #define VM_DEVICES_MAX 40 /* the fixed ones, and as many as a definition may have */
+
+/*
+ * PCI slots, so that a disk added to a definition leaves every other device where the guest's
+ * system knows it (network interfaces are often named by their slot). The @i-th of a kind is at
+ * the kind's first slot + @i.
+ */
+enum vm_slot {
+	VM_SLOT_RNG = 1,
+	VM_SLOT_BALLOON = 2,
+	VM_SLOT_DISKS = 3,
+	VM_SLOT_NETS = VM_SLOT_DISKS + VM_DISKS_MAX,
+	VM_SLOTS_END = VM_SLOT_NETS + VM_NETS_MAX
+};
+_Static_assert(VM_SLOTS_END <= 32, "a bus has 32 slots");
 
 struct vm;
 

@@ -93,6 +93,7 @@ teardown() {
 	fails 1 "'soon'" "$W" migrate x --to host:1 --downtime-limit soon
 	fails 1 "'0ms'" "$W" migrate x --to host:1 --downtime-limit 0ms
 	fails 1 "'17'" "$W" migrate x --to host:1 --streams 17
+	fails 1 "'few'" "$W" migrate x --to host:1 --streams few
 	fails 1 "'cry'" "$W" migrate x --to host:1 --on-stall cry
 }
 

@@ -39,6 +39,15 @@ answer() {
 	done
 }
 
+@test "a device that is not here makes rdma unusable, and nothing else" {
+	run "$W" probe --rdma-device nosuch0
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output =~ (^|$'\n')rdma\ +unusable\ +[A-Za-z] ]]
+	[[ $output =~ (^|$'\n')tcp\ +usable ]]
+	fails 1 "too long for an RDMA device's name" "$W" probe --rdma-device "$(printf '%0999d' 1)"
+}
+
 @test "an address that is none is named" {
 	fails 1 "no.such.host.invalid" "$W" probe no.such.host.invalid
 	fails 1 "address is 999 bytes long" "$W" probe "$(printf '%0999d' 1)"

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "hv/base/clock.h"
 
@@ -49,6 +51,31 @@ static void accept_gives_up_in_time(void **state)
 	assert_int_equal(e.code, -ETIMEDOUT);
 	assert_true(e.msg[0]);
 	assert_in_range(took, 50 * NSEC_PER_MSEC, 2 * NSEC_PER_SEC);
+}
+
+/* A source that has given up holds nothing here: not even the wait for it. */
+static void accept_ends_with_its_lifeline(void **state)
+{
+	const struct subject *s = *state;
+	struct xport_addr a = subject_addr(s);
+	struct xport_listener *l;
+	struct acceptor *acc;
+	struct xport *x;
+	struct err e = { 0 };
+	uint64_t t0;
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	a.lifeline = ends[0];
+	assert_int_equal(s->ops->listen(&l, &a, &e), 0);
+	acc = acceptor_start(s, l, 2 * LONG_NS);
+	t0 = now_ns();
+	assert_int_equal(write(ends[1], "x", 1), 1); /* a word is not an end */
+	close(ends[1]);
+	assert_int_equal(acceptor_join(acc, &x, &e), -ECONNRESET);
+	assert_true(e.msg[0]);
+	assert_in_range(now_ns() - t0, 0, LONG_NS);
+	close(ends[0]);
 }
 
 static void connect_to_nobody_is_refused(void **state)
@@ -133,6 +160,7 @@ const struct contract_case cases_connect[] = {
 	{ "probe says in one sentence that it is usable", probe_speaks },
 	{ "listening on port 0 fills in the port", listen_fills_in_the_port },
 	{ "accept gives up in time", accept_gives_up_in_time },
+	{ "accept ends when its lifeline does", accept_ends_with_its_lifeline },
 	{ "connecting to nobody is refused", connect_to_nobody_is_refused },
 	{ "connect gives up in time when nobody accepts", connect_gives_up_in_time },
 	{ "a wrong token is dropped and the right one still taken",

@@ -9,8 +9,12 @@
 
 #include "hv/dev/acpi_pm.h"
 #include "hv/dev/i8042.h"
+#include "hv/dev/pci.h"
+#include "hv/dev/pvpanic.h"
 #include "hv/dev/rtc.h"
 #include "hv/dev/serial.h"
+
+#define DEVICES 6
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,6 +29,28 @@ static void no_tx(void *arg, const uint8_t *p, size_t n)
 	(void)arg;
 	(void)p;
 	(void)n;
+}
+
+static void no_panic(void *arg, bool panicked)
+{
+	(void)arg;
+	(void)panicked;
+}
+
+static void no_msi(void *arg, uint64_t addr, uint32_t data)
+{
+	(void)arg;
+	(void)addr;
+	(void)data;
+}
+
+static int no_kick(void *arg, uint64_t addr, int fd, bool on)
+{
+	(void)arg;
+	(void)addr;
+	(void)fd;
+	(void)on;
+	return -1;
 }
 
 static void no_power(void *arg)
@@ -66,36 +92,44 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct dev_irq irq = { no_irq, NULL };
 	const struct acpi_pm_power power = { no_power, no_power, NULL };
+	const struct pci_wires wires = { .msi = no_msi, .kick = no_kick };
 	const struct dev_ops *ops[] = { &serial_dev_ops, &rtc_dev_ops, &i8042_dev_ops,
-		&acpi_pm_dev_ops };
+		&acpi_pm_dev_ops, &pci_bus_dev_ops, &pvpanic_dev_ops };
+	struct pvpanic *panic;
+	struct pci_bus *pci;
 	struct acpi_pm *pm;
 	struct serial *uart;
 	struct i8042 *kbd;
 	struct rtc *rtc;
 	struct err e = { 0 };
-	struct bus pio;
+	struct bus pio, mmio;
 	size_t n;
 
 	if (size < 2)
 		return 0;
 	bus_init(&pio);
+	bus_init(&mmio);
 	if (serial_new(&uart, &pio, 0x3f8, irq, no_tx, NULL, &e) || rtc_new(&rtc, &pio, &e) ||
 		i8042_new(&kbd, &pio, no_power, NULL, &e) ||
-		acpi_pm_new(&pm, &pio, irq, &power, &e))
+		acpi_pm_new(&pm, &pio, irq, &power, &e) ||
+		pci_bus_new(&pci, &pio, &mmio, &wires, &e) ||
+		pvpanic_new(&panic, &pio, no_panic, NULL, &e))
 		abort();
-	void *dev[] = { uart, rtc, kbd, pm };
+	void *dev[] = { uart, rtc, kbd, pm, pci, panic };
 	n = data[1] < size - 2 ? data[1] : size - 2;
 	struct section s = { .version = 1, .body = rbuf_of(data + 2, n) };
-	strcpy(s.name, ops[data[0] % 4]->name);
-	if (ops[data[0] % 4]->load(dev[data[0] % 4], &s, &e) && (e.code >= 0 || !e.msg[0]))
+	strcpy(s.name, ops[data[0] % DEVICES]->name);
+	if (ops[data[0] % DEVICES]->load(dev[data[0] % DEVICES], &s, &e) &&
+		(e.code >= 0 || !e.msg[0]))
 		abort();
 	for (size_t i = 2 + n; i + 4 <= size; i += 4)
 		access_port(&pio, uart, data + i);
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < DEVICES; i++) {
 		reload(ops[i], dev[i]);
 		ops[i]->reset(dev[i]);
 		ops[i]->free(dev[i]);
 	}
+	bus_fini(&mmio);
 	bus_fini(&pio);
 	return 0;
 }

@@ -48,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 1: rdv_accept_decode(&acc, &r, &e); break;
 	case 2: rdv_hello_decode(&memory, &r, &e); break;
 	case 3: rdv_can_decode(&can, &r, &e); break;
+	case 15: rdv_define_decode(&offer, &r, &e); break;
 	case 4:
 		while (section_next(&r, &s, &e) == 1)
 			;

@@ -21,13 +21,13 @@ static void same(const void *a, size_t n, const void *b, size_t m)
 static void fuzz_ask(const struct xrdma_frame *f)
 {
 	static uint8_t *const base = (uint8_t *)(uintptr_t)0x100000000000;
+	const struct xrdma_chunk_run run = { f->region, f->chunk, f->chunks, f->length, f->shift };
 	struct xrdma_regions g = { 0 };
 	struct err e;
 
 	if (xrdma_regions_add(&g, 0, base, (64ull << 20) + 4096, &e))
 		abort();
-	if (xrdma_region_asked(&g, f->region, f->chunk, f->length, f->shift, &e) == 0 &&
-		xrdma_region_asked(&g, f->region, f->chunk, f->length, f->shift, &e) == 0)
+	if (xrdma_region_asked(&g, &run, &e) == 0 && xrdma_region_asked(&g, &run, &e) == 0)
 		abort(); /* twice */
 	xrdma_range_check(&g, f->region, f->length, f->length, -1, &e);
 	xrdma_regions_fini(&g);

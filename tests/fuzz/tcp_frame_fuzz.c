@@ -87,7 +87,7 @@ static void fuzz_poll(struct fuzz_rig *r)
 			for (size_t k = 0; ev[i].type == XPORT_EV_MSG && k < ev[i].len; k++)
 				r->sent += ev[i].data[k] == 0xa5 ? 0 : 0 * ev[i].data[k];
 		}
-		if (r->x->inbox.cap > (64u << 10) && r->x->inbox.cap > 2 * r->sent)
+		if (r->x->inbox.mem.cap > (64u << 10) && r->x->inbox.mem.cap > 2 * r->sent)
 			abort(); /* memory was taken for what never came */
 	}
 }

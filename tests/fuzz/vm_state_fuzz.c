@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct vm *fuzz_machine(struct wbuf *saved)
 {
 	static const struct vm_config c = {
-		.name = "fuzz", .cpus = 1, .memory = 64u << 20, .kernel = "none", .serial = "none"
+		.name = "fuzz", .cpus = 1, .memory = 64u << 20, .kernel = "none", .serial = "socket"
 	};
 	struct err e = { 0 };
 	struct vm *vm = NULL;

@@ -70,6 +70,75 @@ bench() {
 	[ "$(json 'scalar @runs')" = 1 ]
 }
 
+@test "a peer that is nowhere on the PATH is told with its package" {
+	mkdir bin
+	run env PATH="$PWD/bin" "$W" bench downtime $SMALL --runs 1 --peer qemu
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"No peer: qemu-system-x86_64 cannot be used (Debian: qemu-system-x86)"* ]]
+}
+
+@test "a page without gnuplot is refused before anything is measured" {
+	mkdir bin
+	SECONDS=0
+	run env PATH="$PWD/bin" "$W" bench downtime --runs 1000 --html page.html
+	echo "$output"
+	[ "$status" -eq 1 ] && [ "$SECONDS" -lt 5 ]
+	[[ $output == *"--html: cannot run gnuplot, which draws the plots (Debian: gnuplot-nox)"* ]]
+	[ ! -e page.html ]
+}
+
+@test "files that cannot be written are refused before anything is measured" {
+	for option in json html; do
+		run bench --runs 1000 --$option nowhere/file
+		echo "$output"
+		[ "$status" -eq 1 ]
+		[[ $output == *"--$option: nowhere/file cannot be written: No such file or directory"* ]]
+	done
+}
+
+@test "a full disk at the end is told, after the table, and leaves no half a file" {
+	run bench $SMALL --runs 1 --json /dev/full
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"Verified: 1 of 1"*"cannot write /dev/full: No space left on device"* ]]
+	[ -c /dev/full ]
+	[ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=8k small small || skip "no tmpfs may be mounted here: /dev/full alone was tried"
+	run bench $SMALL --runs 1 --json small/r.json --html small/page.html
+	left=$(ls small)
+	umount small
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"cannot write small/r.json: No space left on device"* ]]
+	[[ $output == *"cannot write small/page.html: No space left on device"* ]]
+	[ -z "$left" ]
+}
+
+@test "guests, VMMs and the observer stay where they are pinned, and the report says so" {
+	cpu=$(perl -ne '/^Cpus_allowed_list:.*?(\d+)$/ && print $1' /proc/self/status)
+	XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR "$W" bench downtime $SMALL --runs 3 --pin "$cpu" --pin-observer "$cpu" \
+		--json r.json >out 2>err 3>&- &
+	pid=$!
+	until_ok 60 grep -q "move 1/3: away" err
+	# every thread of every process it has started, guests and receivers, and its observer
+	for p in $("$TOOLS/pids" "$BATS_TEST_TMPDIR"); do
+		sed -n 's/^Cpus_allowed_list:\t//p' /proc/$p/task/*/status
+	done >allowed 2>/dev/null
+	wait "$pid"
+	cat out err
+	sort allowed | uniq -c
+	[ "$(wc -l <allowed)" -ge 3 ] && [ "$(sort -u allowed)" = "$cpu" ]
+	[ "$(json '"$r->{pinned}{guests} $r->{pinned}{observer}"')" = "$cpu $cpu" ]
+	grep -q "^Pinned to processors: guests and VMMs on $cpu, observer on $cpu" out
+}
+
+@test "a processor that is not there is named" {
+	run bench --pin 0,4095
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"--pin '0,4095': there is no processor 4095 here"* ]]
+}
+
 @test "the peer moves the same guest under the same eyes, in turns" {
 	command -v qemu-system-x86_64 >/dev/null || skip "there is no qemu-system-x86_64: install qemu-system-x86"
 	bench $SMALL --runs 2 --peer qemu --peer-mode precopy,multifd --verify-peer --json r.json

@@ -52,6 +52,13 @@ loopback() {
 	lab_do a '$watari probe 127.0.0.1 --json' | tee /dev/stderr | grep -q '"best":"tcp"'
 }
 lab_check "127.0.0.1 is not taken for an address that RDMA can reach" loopback
+device() {
+	lab_do a '$watari probe '"$1" | tee /dev/stderr | grep -qE "^rdma +$2"
+}
+lab_check "the probe knows a device by name, with an address and without" eval \
+	"device '\$b --rdma-device rxe0' 'usable +device rxe0' && device '--rdma-device rxe0' 'usable +device rxe0'"
+lab_check "and one that is not here" eval "device '\$b --rdma-device rxe9' 'unusable +there is no RDMA device rxe9' &&
+	device '--rdma-device rxe9' 'unusable +there is no RDMA device rxe9'"
 lab_check "the bench guest runs on a" lab_do a 'bench_guest bird workset=1M rate=500 fill=16M' || lab_done
 
 lab_check "auto takes rdma where both ends can" moves a '$b' 'rdma \(device rxe0 port 1 active'

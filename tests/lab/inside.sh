@@ -54,12 +54,12 @@ receiver() {
 	wait_for 30 says '^listening on ' /lab/receive
 }
 
-# bench_guest NAME WORD...: a bench guest of 384 MiB; returns when it works on its pages.
+# bench_guest NAME WORD...: a bench guest of 384 MiB, or $BENCH_MEMORY; returns when it works on its pages.
 bench_guest() {
 	local name=$1
 	shift
 	"$watari" bench guest --output /pair/bench.elf
-	start "$name" "$watari" run --name "$name" --memory 384M --kernel /pair/bench.elf --serial none \
+	start "$name" "$watari" run --name "$name" --memory "${BENCH_MEMORY:-384M}" --kernel /pair/bench.elf --serial none \
 		--append "$*"
 	wait_for 120 bench_runs "$name"
 }

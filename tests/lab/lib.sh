@@ -14,10 +14,10 @@ lab_watari=${WATARI:-$lab_dir/../watari}
 
 # What an emulated host loads, in this order, with what each depends on.
 # rdma_rxe needs the crc32 hash, and does not say so: crc32_generic goes before it.
-lab_modules='virtio_pci 9pnet_virtio 9p overlay virtio_net kvm_amd crc32_generic crc32c_generic
-	rdma_rxe ib_uverbs rdma_ucm veth'
+lab_modules='virtio_pci 9pnet_virtio 9p overlay virtio_net virtio_blk kvm_amd crc32_generic crc32c_generic
+	rdma_rxe ib_uverbs rdma_ucm veth bridge tun'
 # ... and a Linux guest: what finds its devices.
-lab_guest_modules='virtio_pci virtio_rng'
+lab_guest_modules='virtio_pci virtio_rng button evdev pvpanic-mmio'
 
 lab_die() {
 	echo "lab: $*" >&2
@@ -132,11 +132,12 @@ lab_prepare_guest() {
 }
 
 # lab_host_start NAME [--memory SIZE] [--cpus N] [--nic NETDEV]... [--network LINE]...
-#                [--share FOLDER] [--agent] [--console CHARDEV]
+#                [--share FOLDER] [--disk FILE] [--agent] [--console CHARDEV]
 # Starts an emulated host that runs $lab_dir/run/NAME/script. Sets lab_host_pid. NETDEV and CHARDEV
 # are values of QEMU's -netdev and -chardev without the id; a path in them begins in the host's
 # folder. LINE is "INTERFACE ADDRESS/PREFIX MTU [RXE]": how the host sets up an interface, and the
-# soft-RoCE device to put on it. FOLDER is the host's /pair. --agent: its script is tests/lab/agent.
+# soft-RoCE device to put on it; "INTERFACE bridge:NAME MTU" makes it a port of a bridge of the host.
+# FOLDER is the host's /pair. FILE is its /dev/vda, which several hosts may have at once. --agent: its script is tests/lab/agent.
 lab_host_start() {
 	local name=$1 memory=2G cpus=1 more=() n=0 dir=$lab_dir/run/$1
 	local console=file,path=$dir/console mac
@@ -149,6 +150,11 @@ lab_host_start() {
 		--console) console=$2 ;;
 		--network) echo "$2" >>"$dir/network" ;;
 		--share) more+=(-virtfs "local,path=$2,mount_tag=pair,security_model=none") ;;
+		--disk)
+			# Both ends of a move have it open, as with a disk on a network of storage.
+			more+=(-drive "file=$2,if=none,id=disk,format=raw,file.locking=off"
+				-device virtio-blk-pci,drive=disk,share-rw=on)
+			;;
 		--agent)
 			cp "$lab_tests/agent" "$dir/script" && rm -rf "$dir/ring.in" "$dir/do" &&
 				mkfifo "$dir/ring.in" && : >"$dir/ring.out" || exit 1
@@ -167,13 +173,14 @@ lab_host_start() {
 	done
 	# No XSAVE: the emulator does not let KVM intercept XSETBV, so KVM and its guest would disagree
 	# about XCR0 ("XSAVE consistency problem" in the guest's log). No 5-level paging: it only makes the
-	# emulator's nested walks longer.
+	# emulator's nested walks longer. No check of the timer's interrupt: on a crowded machine the few ticks
+	# it waits for come too late, and the host's kernel gives up.
 	(
 		cd "$dir" && exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-xsave,-la57 -M q35 \
 			-m "$memory" -smp "$cpus" -nodefaults -no-user-config -display none -no-reboot \
 			-chardev "$console,id=console" -serial chardev:console \
 			-kernel "$lab_host_kernel" -initrd "$lab_host_initrd" \
-			-append "console=ttyS0 quiet panic=-1 tsc=reliable" \
+			-append "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check" \
 			-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
 			-virtfs "local,path=$dir,mount_tag=out,security_model=none" \
 			"${more[@]}" 2>emulator
@@ -212,22 +219,37 @@ declare -A lab_pair_address=([a]=10.77.0.1 [b]=10.77.0.2) lab_pair_pid=()
 # RoCE v2 packets of 4096 bytes and their headers fit it.
 lab_pair_mtu=4200
 
-# lab_pair_start NAME [options of lab_host_start for both]: hosts a and b, eth0 of each at the end
-# of one wire, soft-RoCE device rxe0 on it. $lab_pair is
-# the folder of the run: both hosts see it as /pair, and each its a or b as /lab.
+# lab_pair_start NAME [--lan] [options of lab_host_start for both]: hosts a and b, eth0 of each at the
+# end of one wire, soft-RoCE device rxe0 on it. $lab_pair is the folder of the run: both hosts see it
+# as /pair, and each its a or b as /lab. --lan: eth1 of each is a port of its bridge br0, and the tap
+# lan-a or lan-b of lab_lan_up outside.
 lab_pair_start() {
-	local host end
+	local host end lan=() on=
 	lab_pair=$lab_dir/run/$1 lab_pair_name=$1
 	shift
+	[ "${1-}" != --lan ] || { on=1 && shift; }
 	rm -rf "$lab_pair" && mkdir -p "$lab_pair"/{a,b} || exit 1
 	for host in a b; do
 		lab_settings >"$lab_pair/$host/settings"
+		[ -z "$on" ] || lan=(--nic "tap,ifname=lan-$host,script=no,downscript=no"
+			--network "eth1 bridge:br0 1500")
 		lab_host_start "$lab_pair_name/$host" --agent --share "$lab_pair" $(lab_pair_nic $host) \
-			--network "$(lab_pair_network $host)" "$@" </dev/null
+			--network "$(lab_pair_network $host)" "${lan[@]}" "$@" </dev/null
 		lab_pair_pid[$host]=$lab_host_pid
 		# The one that connects needs the one that listens.
 		end=$((SECONDS + 20))
 		until [ -S "$lab_pair/wire" ] || [ $SECONDS -ge $end ]; do sleep 0.05; done
+	done
+}
+
+# lab_lan_up: the guests' LAN, for a test in a network namespace of its own: a bridge with a port for
+# each host. What runs in the namespace is the world outside, 10.78.0.1.
+lab_lan_up() {
+	local host
+	ip link set lo up && ip link add lan type bridge && ip address add 10.78.0.1/24 dev lan &&
+		ip link set lan up || return 1
+	for host in a b; do
+		ip tuntap add "lan-$host" mode tap && ip link set "lan-$host" master lan up || return 1
 	done
 }
 

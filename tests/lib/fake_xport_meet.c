@@ -8,12 +8,15 @@
  * Next in the flow: fake_xport.c.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "hv/base/clock.h"
 #include "tests/lib/fake_xport_link.h"
+
+#define FAKE_LOOK_NS (10 * NSEC_PER_MSEC)
 
 struct xport_listener {
 	struct xport_listener *next;
@@ -89,16 +92,38 @@ static void fake_unlist(struct xport_listener *l)
 	pthread_cond_broadcast(&fake_ports.changed);
 }
 
+/* True if the lifeline of the listener's address has ended. */
+static bool fake_cut(const struct xport_listener *l)
+{
+	struct pollfd p = { .fd = l->addr.lifeline, .events = POLLRDHUP };
+
+	return l->addr.lifeline > 0 && poll(&p, 1, 0) > 0;
+}
+
+/* As fake_wait(), but looks at the lifeline now and then: no condition tells of its end. */
+static bool fake_wait_lifeline(const struct xport_listener *l, const struct timespec *deadline)
+{
+	struct timespec soon = fake_deadline(FAKE_LOOK_NS);
+
+	if (l->addr.lifeline <= 0 || soon.tv_sec > deadline->tv_sec ||
+		(soon.tv_sec == deadline->tv_sec && soon.tv_nsec > deadline->tv_nsec))
+		return fake_wait(deadline);
+	fake_wait(&soon);
+	return true;
+}
+
 int fake_accept(struct xport_listener *l, uint64_t timeout_ns, struct xport **out, struct err *e)
 {
 	struct timespec deadline = fake_deadline(timeout_ns);
 	int r = 0;
 
 	pthread_mutex_lock(&fake_ports.lock);
-	while (!l->link && fake_wait(&deadline))
+	while (!l->link && !fake_cut(l) && fake_wait_lifeline(l, &deadline))
 		;
 	if (l->link)
 		*out = &l->link->end[1];
+	else if (fake_cut(l))
+		r = err_set(e, -ECONNRESET, "the source has ended the move");
 	else
 		r = err_set(e, -ETIMEDOUT, "nobody connected to port %u", l->addr.port);
 	fake_unlist(l);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/plan.h"
@@ -57,6 +58,7 @@ static void what_is_no_good_is_named(void **state)
 	} bad[] = { { "workset", "8M,banana", "banana" }, { "workset", "8M,", "--workset" },
 		{ "runs", "0", "--runs" }, { "peer", "xen", "xen" },
 		{ "peer-mode", "precopy,warp", "warp" }, { "warm-up", "-1", "--warm-up" },
+		{ "pin", "0,99999", "99999" }, { "pin-observer", "x", "--pin-observer" },
 		{ "rate",
 			"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,"
 			"28,29,30,31,32,33",
@@ -101,9 +103,9 @@ static void a_guest_this_machine_cannot_hold_is_refused(void **state)
 	assert_non_null(strstr(e.msg, "this machine has"));
 	assert_int_equal(bench_plan_set(&p, "fill", "64M", &e), 0); /* hardly touched: it fits */
 	assert_int_equal(bench_plan_check(&p, &e), 0);
+	/* More vCPUs than processors are slow, not impossible: the campaign says so. */
 	assert_int_equal(bench_plan_set(&p, "vcpus", "64", &e), 0);
-	if (bench_plan_check(&p, &e) == -EINVAL)
-		assert_non_null(strstr(e.msg, "processors"));
+	assert_int_equal(bench_plan_check(&p, &e), 0);
 	bench_plan_fini(&p);
 }
 

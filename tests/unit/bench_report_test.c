@@ -104,6 +104,32 @@ static void json_carries_every_promised_key(void **state)
 	assert_true(json_real_value(json_object_get(guest, "median")) == 6000);
 	assert_int_equal(json_integer_value(json_object_get(guest, "n")), 2);
 	assert_true(json_is_null(json_object_get(guest, "p99")));
+	assert_true(json_is_null(json_object_get(json_object_get(j, "pinned"), "guests")));
+	json_decref(j);
+	bench_plan_fini(&w.plan);
+}
+
+static void what_was_pinned_stands_at_the_head(void **state)
+{
+	struct world w;
+	char *text;
+	json_t *j, *pinned;
+
+	(void)state;
+	world_init(&w, 5000, 50000);
+	text = table(&w);
+	assert_null(strstr(text, "Pinned"));
+	free(text);
+	w.plan.pin.text = "2-3";
+	w.plan.pin_observer.text = "1";
+	text = table(&w);
+	assert_ptr_equal(
+		strstr(text, "Pinned to processors: guests and VMMs on 2-3, observer on 1"), text);
+	free(text);
+	j = report_json(&w.k);
+	pinned = json_object_get(j, "pinned");
+	assert_string_equal(json_string_value(json_object_get(pinned, "guests")), "2-3");
+	assert_string_equal(json_string_value(json_object_get(pinned, "observer")), "1");
 	json_decref(j);
 	bench_plan_fini(&w.plan);
 }
@@ -204,6 +230,50 @@ static void systems_stand_side_by_side(void **state)
 	assert_non_null(strstr(text, "10.0"));
 	assert_non_null(strstr(text, "qemu multifd: QEMU: no such mode"));
 	free(text);
+	bench_plan_fini(&w.plan);
+}
+
+static json_t *summary_of(json_t *j, size_t system)
+{
+	json_t *c = json_array_get(json_object_get(j, "cases"), 0);
+
+	return json_object_get(json_array_get(json_object_get(c, "systems"), system), "summary");
+}
+
+/* 4 ms were measured; the peer predicts nothing. */
+static void a_prediction_is_held_against_the_blackout(void **state)
+{
+	struct world w;
+	json_t *j, *off;
+	char *text;
+
+	(void)state;
+	world_init(&w, 5000, 50000);
+	w.run[0][0].vmm.predicted_blackout_ns = 3000000; /* 1 ms is still good */
+	w.run[0][1].vmm.predicted_blackout_ns = 5100000; /* 1.1 ms and more than a quarter is not */
+	j = report_json(&w.k);
+	assert_int_equal(json_integer_value(json_object_get(summary_of(j, 0), "predicted")), 2);
+	assert_int_equal(
+		json_integer_value(json_object_get(summary_of(j, 0), "predicted_within")), 1);
+	off = json_object_get(summary_of(j, 0), "prediction_error_us");
+	assert_true(json_real_value(json_object_get(off, "median")) == 1050);
+	assert_int_equal(json_integer_value(json_object_get(summary_of(j, 1), "predicted")), 0);
+	assert_null(json_object_get(summary_of(j, 1), "prediction_error_us"));
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(j, "runs"), 2), "predicted_us")));
+	json_decref(j);
+	text = table(&w);
+	assert_non_null(strstr(text, "watari tcp: its own blackout was predicted within 25 % or 1 "
+				     "ms in 1 of 2 moves, off by 1.05 ms (median)"));
+	assert_null(strstr(text, "qemu multifd: its own"));
+	free(text);
+	/* a quarter of a long one is good, however many ms */
+	w.run[0][1].vmm.blackout.total_ns = 100000000;
+	w.run[0][1].vmm.predicted_blackout_ns = 80000000;
+	j = report_json(&w.k);
+	assert_int_equal(
+		json_integer_value(json_object_get(summary_of(j, 0), "predicted_within")), 2);
+	json_decref(j);
 	bench_plan_fini(&w.plan);
 }
 
@@ -334,11 +404,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_carries_every_promised_key),
+		cmocka_unit_test(what_was_pinned_stands_at_the_head),
 		cmocka_unit_test(the_ratio_is_the_peers_median_by_ours),
 		cmocka_unit_test(a_run_that_did_not_verify_fails_the_whole),
 		cmocka_unit_test(a_move_that_did_not_come_about_is_told_and_counts_in_no_figure),
 		cmocka_unit_test(the_table_has_a_dash_for_percentiles_of_too_few),
 		cmocka_unit_test(systems_stand_side_by_side),
+		cmocka_unit_test(a_prediction_is_held_against_the_blackout),
 		cmocka_unit_test(a_table_without_runs_says_so),
 		cmocka_unit_test(a_report_that_guest_and_observer_dispute_says_so),
 		cmocka_unit_test(a_clock_that_stood_still_counts_as_blackout),

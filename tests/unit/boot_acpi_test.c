@@ -84,6 +84,21 @@ static void test_tables_are_linked_and_sum_to_zero(void **state)
 	gmem_fini(&m);
 }
 
+/* Stock kernels find the panic port by this name, and the power button by a clear flag. */
+static void test_the_panic_port_and_the_power_button_are_there(void **state)
+{
+	struct gmem m;
+	struct tables t;
+	uint64_t n;
+
+	(void)state;
+	open_tables(&m, &t, 1);
+	n = peek(&m, t.dsdt + 4, 4);
+	assert_non_null(memmem(gmem_view(&m, t.dsdt, n), n, "\x0dQEMU0001", 10));
+	assert_int_equal(peek(&m, t.fadt + 112, 4) & 0x10, 0); /* PWR_BUTTON: no other one */
+	gmem_fini(&m);
+}
+
 static void test_fadt_names_the_ports_of_the_devices(void **state)
 {
 	struct gmem m;
@@ -302,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tables_are_linked_and_sum_to_zero),
+		cmocka_unit_test(test_the_panic_port_and_the_power_button_are_there),
 		cmocka_unit_test(test_fadt_names_the_ports_of_the_devices),
 		cmocka_unit_test(test_madt_lists_every_cpu),
 		cmocka_unit_test(test_mcfg_has_the_bus_that_the_bridge_has),

@@ -111,12 +111,46 @@ static void test_overlap_wrap_and_excess_are_refused(void **state)
 	bus_fini(&b);
 }
 
+/* As PCI's address register, four bytes at once, around the reset register, one byte. */
+static void test_a_range_of_one_width_leaves_the_rest_to_others(void **state)
+{
+	struct probe wide = { 0 }, narrow = { 0 };
+	struct bus_range r = range_of(0xcf8, 4, &wide), n = range_of(0xcf9, 1, &narrow);
+	struct err e = { 0 };
+	struct bus b;
+
+	(void)state;
+	bus_init(&b);
+	r.width = 4;
+	assert_int_equal(bus_add(&b, &r, &e), 0);
+	assert_int_equal(bus_add(&b, &n, &e), 0);
+	bus_write(&b, 0xcf8, 4, 1);
+	bus_write(&b, 0xcf9, 1, 2);
+	bus_write(&b, 0xcf8, 1, 3);
+	bus_write(&b, 0xcfa, 2, 4);
+	assert_int_equal(wide.writes, 1);
+	assert_int_equal(wide.val, 1);
+	assert_int_equal(narrow.writes, 1);
+	assert_int_equal(narrow.val, 2);
+	assert_int_equal(bus_read(&b, 0xcfb, 1), 0xff);
+	/* But one in which four bytes fit, or of the same width, could answer for it. */
+	n = range_of(0xcf8, 8, &narrow);
+	assert_int_equal(bus_add(&b, &n, &e), -EEXIST);
+	assert_int_equal(bus_add(&b, &r, &e), -EEXIST);
+	r.width = 2;
+	assert_int_equal(bus_add(&b, &r, &e), 0);
+	bus_write(&b, 0xcfa, 2, 5);
+	assert_int_equal(wide.off, 2);
+	bus_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_access_reaches_its_device),
 		cmocka_unit_test(test_uncovered_access_reads_ones_and_writes_nowhere),
 		cmocka_unit_test(test_overlap_wrap_and_excess_are_refused),
+		cmocka_unit_test(test_a_range_of_one_width_leaves_the_rest_to_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,7 +68,9 @@ static inline void ring_make(struct ring *r, uint16_t head)
 {
 	ring_put(r->m, r->avail + 4 + 2 * (r->made % r->size), head, 2);
 	r->made++;
-	ring_put(r->m, r->avail + 2, r->made, 2);
+	/* A worker may be looking. */
+	__atomic_store_n(
+		(uint16_t *)(void *)gmem_view(r->m, r->avail + 2, 2), r->made, __ATOMIC_SEQ_CST);
 }
 
 static inline uint16_t ring_used_idx(const struct ring *r)

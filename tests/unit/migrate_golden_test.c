@@ -93,7 +93,7 @@ static void trace_open(struct trace *tr, const char *line)
 
 static void trace_event(struct trace *tr, char *line)
 {
-	uint64_t a, b, c;
+	uint64_t a, b, c, d;
 	char name[32];
 	char *text;
 	int i;
@@ -102,6 +102,7 @@ static void trace_event(struct trace *tr, char *line)
 	a = trace_value(tr, line, "a", 0);
 	b = trace_value(tr, line, "b", 0);
 	c = trace_value(tr, line, "c", 0);
+	d = trace_value(tr, line, "d", 0);
 	text = trace_text(line);
 	if (sscanf(line, "> %31s", name) != 1)
 		trace_fail(tr, "no event");
@@ -114,7 +115,7 @@ static void trace_event(struct trace *tr, char *line)
 	}
 	if (tr->is_source && i < SOURCE_EVENTS)
 		source_step(&tr->s, &(struct source_event){ (enum source_event_type)i, tr->now, a,
-					    b, c, text ? -EIO : 0, text });
+					    b, c, d, text ? -EIO : 0, text });
 	else if (!tr->is_source && i < TARGET_EVENTS)
 		target_step(&tr->t, &(struct target_event){ (enum target_event_type)i, a, b, c,
 					    text ? -EIO : 0, text });

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "hv/base/clock.h"
 #include "hv/migrate/move.h"
 #include "tests/lib/fake_vm.h"
 #include "tests/lib/fake_xport.h"
@@ -51,6 +52,28 @@ static int fault_accept(
 	return r;
 }
 
+/* A link that carries so much and no more, whatever is asked of it; set before threads start. */
+static struct {
+	uint64_t rate;    /* bytes/s, 0: as fast as it goes */
+	uint64_t free_at; /* when what it has taken will have passed */
+} narrow;
+
+#define NARROW_QUEUE_NS (100 * NSEC_PER_MSEC) /* that it takes ahead */
+
+static int narrow_put(struct xport *x, const struct xport_put *p, struct err *e)
+{
+	uint64_t now = clock_mono_ns();
+	int r;
+
+	if (narrow.rate && narrow.free_at > now + NARROW_QUEUE_NS)
+		return -EAGAIN;
+	r = fake_xport_ops.put(x, p, e);
+	if (narrow.rate && r == 0)
+		narrow.free_at = (narrow.free_at > now ? narrow.free_at : now) +
+				 p->length * NSEC_PER_SEC / narrow.rate;
+	return r;
+}
+
 static void lame_probe(const struct xport_addr *addr, struct xport_probe *out)
 {
 	(void)addr;
@@ -82,10 +105,12 @@ static int move_setup(void **state)
 	socklen_t len = sizeof(a);
 
 	memset(&fault, 0, sizeof(fault));
+	memset(&narrow, 0, sizeof(narrow));
 	assert_int_equal(fake_vm_init(&m->src, MEMORY, WORKSET), 0);
 	assert_int_equal(fake_vm_init(&m->dst, MEMORY, WORKSET), 0);
 	m->ops = fake_xport_ops;
 	m->ops.connect = fault_connect;
+	m->ops.put = narrow_put;
 	m->ops.accept = fault_accept;
 	m->lame = fake_xport_ops;
 	m->lame.name = "lame";
@@ -226,12 +251,32 @@ static void a_limited_move_takes_its_time(void **state)
 	assert_true((double)(m->sres.sent_bytes - m->sres.residual_bytes) <= most);
 }
 
+/*
+ * At 2 MiB/s the whole working set, which a round leaves dirty, would take a second. The frozen
+ * guest is not held to that rate, and the prediction must know: else the guest would be slowed
+ * down.
+ */
+static void a_limited_rate_is_not_predicted_for_the_frozen_guest(void **state)
+{
+	struct move *m = *state;
+
+	m->bandwidth = 2ull << 20;
+	m->src.greedy = true;
+	m->limit_ns = 400000000;
+	move_run(m);
+	assert_string_equal(m->serr.msg, "");
+	assert_int_equal(m->srv, 0);
+	assert_true(m->sres.residual_bytes > m->bandwidth / 2);
+	assert_int_equal(m->sres.share_least, SOURCE_SHARE_FULL);
+	assert_true(m->sres.predicted_blackout_ns < m->limit_ns);
+}
+
 /* A round of the working set takes half a second and leaves all of it dirty again: the limit is
  * less. */
 static void move_too_fast(struct move *m)
 {
 	m->src.greedy = true;
-	m->bandwidth = 4ull << 20;
+	narrow.rate = 4ull << 20;
 	m->limit_ns = 400000000;
 	move_run(m);
 	if (m->src.share_least == SOURCE_SHARE_FULL)
@@ -301,6 +346,24 @@ static void memory_never_touched_is_not_allocated_at_the_target(void **state)
 	/* fake_vm_bad_pages() has not read anything yet */
 	assert_true(total <= WORKSET * GMEM_PAGE_SIZE);
 	assert_true(m->sres.pages_sent >= 1);
+}
+
+static void one_sided_stats(const struct xport *x, struct xport_stats *out)
+{
+	fake_xport_ops.stats(x, out);
+	out->one_sided = true;
+}
+
+/* What arrives is allocated ahead, unless the transport sees to it itself. */
+static void a_one_sided_transport_is_left_to_allocate(void **state)
+{
+	struct move *m = *state;
+
+	m->ops.stats = one_sided_stats;
+	move_run(m);
+	assert_int_equal(m->srv, 0);
+	assert_int_equal(m->tres.populated_bytes, 0);
+	assert_true(m->sres.sent_bytes > 0);
 }
 
 static void pages_the_vmm_wrote_arrive(void **state)
@@ -429,11 +492,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		MOVE_TEST(a_writing_guest_arrives_page_for_page),
 		MOVE_TEST(a_limited_move_takes_its_time),
+		MOVE_TEST(a_limited_rate_is_not_predicted_for_the_frozen_guest),
 		MOVE_TEST(a_guest_that_writes_too_fast_is_slowed_down),
 		MOVE_TEST(a_guest_slowed_down_in_vain_gets_all_of_its_time_back),
 		MOVE_TEST(a_move_says_how_it_travelled),
 		MOVE_TEST(a_transport_by_name_that_is_impossible_moves_nothing),
 		MOVE_TEST(memory_never_touched_is_not_allocated_at_the_target),
+		MOVE_TEST(a_one_sided_transport_is_left_to_allocate),
 		MOVE_TEST(pages_the_vmm_wrote_arrive),
 		MOVE_TEST(a_cancelled_move_leaves_the_guest_running),
 		MOVE_TEST(a_target_that_cannot_load_says_why),

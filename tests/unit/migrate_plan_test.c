@@ -61,6 +61,13 @@ static void dirty(struct fixture *f, uint64_t page, uint64_t n)
 	plan_add(&f->plan, &f->d);
 }
 
+static void dirty_round(struct fixture *f, uint64_t page, uint64_t n)
+{
+	bitmap_set_range(f->d.region[0].bits, page, n);
+	plan_add_round(&f->plan, &f->d);
+	assert_int_equal(dirty_map_count(&f->d), 0);
+}
+
 static void expect_run(struct fixture *f, uint64_t page, uint32_t n, bool zero)
 {
 	struct plan_run run;
@@ -205,7 +212,8 @@ static void random_orders_lose_nothing(void **state)
 
 		if (random() % 3 == 0) {
 			bitmap_set(owed, page);
-			dirty(f, page, 1);
+			dirty_round(f, page, 1);
+			f->plan.hold = random() % 2;
 		} else if (n < 64 && random() % 2 && plan_next(&f->plan, is_zero, f, &run)) {
 			for (unsigned k = 0; k < n; k++) /* never twice in flight */
 				assert_true(run.page + run.pages <= flight[k].page ||
@@ -227,6 +235,66 @@ static void random_orders_lose_nothing(void **state)
 	free(owed);
 }
 
+static void a_page_dirtied_twice_running_waits_for_the_last_round(void **state)
+{
+	struct fixture *f = *state;
+
+	dirty_round(f, 4, 4);
+	assert_int_equal(f->plan.hot_pages, 0);
+	f->plan.hold = true;
+	expect_run(f, 4, 4, false);
+	plan_done(&f->plan, &(struct plan_run){ 0, 4, 4, false });
+	dirty_round(f, 6, 4); /* 6 and 7 for the second time */
+	assert_int_equal(f->plan.hot_pages, 2);
+	expect_run(f, 8, 2, false);
+	expect_nothing(f);
+	assert_true(plan_empty(&f->plan));
+	assert_int_equal(f->plan.todo_pages, 2);
+	f->plan.hold = false; /* the last one */
+	assert_false(plan_empty(&f->plan));
+	expect_run(f, 6, 2, false);
+	assert_int_equal(f->plan.hot_pages, 0);
+	assert_true(plan_empty(&f->plan));
+}
+
+static void a_hot_page_splits_the_run_it_lies_in(void **state)
+{
+	struct fixture *f = *state;
+
+	dirty_round(f, 2, 1);
+	f->plan.hold = true;
+	dirty_round(f, 0, 5);
+	expect_run(f, 0, 2, false);
+	expect_run(f, 3, 2, false);
+	expect_nothing(f);
+}
+
+static void a_round_without_a_write_cools_a_page_down(void **state)
+{
+	struct fixture *f = *state;
+
+	dirty_round(f, 9, 1);
+	dirty_round(f, 9, 1);
+	assert_int_equal(f->plan.hot_pages, 1);
+	dirty_round(f, 20, 1);
+	assert_int_equal(f->plan.hot_pages, 0);
+	f->plan.hold = true;
+	expect_run(f, 9, 1, false);
+	expect_run(f, 20, 1, false);
+	expect_nothing(f);
+}
+
+static void what_is_planned_at_first_is_not_hot_for_that(void **state)
+{
+	struct fixture *f = *state;
+
+	dirty(f, 0, 64); /* all that is allocated, sent because it is there */
+	dirty_round(f, 3, 1);
+	assert_int_equal(f->plan.hot_pages, 0);
+	dirty_round(f, 3, 1);
+	assert_int_equal(f->plan.hot_pages, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +311,14 @@ int main(void)
 			a_zero_that_could_not_be_posted_is_not_forgotten, setup, teardown),
 		cmocka_unit_test(cookies_carry_runs),
 		cmocka_unit_test_setup_teardown(random_orders_lose_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_page_dirtied_twice_running_waits_for_the_last_round, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_hot_page_splits_the_run_it_lies_in, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_round_without_a_write_cools_a_page_down, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_is_planned_at_first_is_not_hot_for_that, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

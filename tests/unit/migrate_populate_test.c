@@ -215,7 +215,7 @@ static void all_of_it_and_no_hole(void **state)
 	/* What was there already is as it was. */
 	for (size_t i = 0; i < GMEM_PAGE_SIZE; i++)
 		assert_int_equal(f.mem.regions[0].host[500 * GMEM_PAGE_SIZE + i], 0x5a);
-	assert_int_equal(populate_free(p), sum);
+	assert_int_equal(populate_free(p, NULL), sum);
 	fix_fini(&f);
 }
 
@@ -234,7 +234,7 @@ static void no_further_than_the_window(void **state)
 	wait_for_allocated(&f.mem, POPULATE_WINDOW + POPULATE_WINDOW / 2);
 	populate_at(p, 0, GMEM_PAGE_SIZE); /* a later pass: the stream never goes back */
 	populate_quit(p);
-	assert_int_equal(populate_free(p), POPULATE_WINDOW + POPULATE_WINDOW / 2);
+	assert_int_equal(populate_free(p, NULL), POPULATE_WINDOW + POPULATE_WINDOW / 2);
 	assert_int_equal(allocated(&f.mem), POPULATE_WINDOW + POPULATE_WINDOW / 2);
 	fix_fini(&f);
 }
@@ -256,7 +256,7 @@ static void what_the_stream_has_passed_is_left(void **state)
 	while (gmem_next_data(&f.mem, &f.mem.regions[0], size - GMEM_PAGE_SIZE, &(uint64_t){ 0 },
 		       &(uint64_t){ 0 }, NULL) == 0)
 		sched_yield();
-	populate_free(p);
+	populate_free(p, NULL);
 	assert_in_range(allocated(&f.mem), POPULATE_WINDOW + 1, 2 * POPULATE_WINDOW);
 	fix_fini(&f);
 }

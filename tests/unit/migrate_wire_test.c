@@ -166,6 +166,67 @@ static void the_rendezvous_agrees_and_measures_the_clock(void **state)
 	free(o);
 }
 
+static void *pair_keeper(void *arg)
+{
+	struct pair *p = arg;
+
+	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
+	if (!p->rc)
+		p->rc = rdv_offer_read(p->fd[1], &able, p->offer, LIMIT, &p->err);
+	if (!p->rc)
+		p->rc = rdv_kept_send(p->fd[1], LIMIT, &p->err);
+	return NULL;
+}
+
+static void a_definition_alone_is_kept_and_that_is_all(void **state)
+{
+	struct rdv_offer *o = calloc(1, sizeof(*o));
+	struct pair *p = *state;
+	struct rdv_transports there;
+	pthread_t t;
+
+	strcpy(o->software, rdv_software());
+	strcpy(o->name, "guest");
+	o->definition = true;
+	o->config_len = RDV_CONFIG_MAX;
+	memset(o->config, 'x', RDV_CONFIG_MAX);
+	pthread_create(&t, NULL, pair_keeper, p);
+	assert_int_equal(rdv_meet(p->fd[0], 0, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_can_read(p->fd[0], &there, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_define_send(p->fd[0], o, LIMIT, &p->err), 0);
+	pthread_join(t, NULL);
+	assert_int_equal(p->rc, 0);
+	assert_true(p->offer->definition);
+	assert_string_equal(p->offer->name, "guest");
+	assert_int_equal(p->offer->config_len, RDV_CONFIG_MAX);
+	assert_memory_equal(p->offer->config, o->config, RDV_CONFIG_MAX);
+	free(o);
+}
+
+static void a_malformed_definition_is_refused(void **state)
+{
+	struct rdv_offer *o = calloc(1, sizeof(*o)), *got = calloc(1, sizeof(*got));
+	struct err e = { 0 };
+	struct wbuf w;
+	struct rbuf r;
+
+	(void)state;
+	strcpy(o->name, "guest");
+	o->config_len = 3;
+	wbuf_init(&w);
+	rdv_define_encode(o, &w);
+	for (size_t n = 0; n < w.len; n++) {
+		r = rbuf_of(w.data, n);
+		assert_int_equal(rdv_define_decode(got, &r, &e), -EPROTO);
+	}
+	wbuf_patch_u32(&w, w.len - 7, RDV_CONFIG_MAX + 1);
+	r = rbuf_of(w.data, w.len);
+	assert_int_equal(rdv_define_decode(got, &r, &e), -EPROTO);
+	wbuf_fini(&w);
+	free(o);
+	free(got);
+}
+
 static void a_refusal_carries_the_targets_words(void **state)
 {
 	struct rdv_offer *o = calloc(1, sizeof(*o));
@@ -357,6 +418,8 @@ int main(void)
 		cmocka_unit_test(messages_survive_the_round_trip),
 		cmocka_unit_test(malformed_messages_are_named),
 		PAIR_TEST(the_rendezvous_agrees_and_measures_the_clock),
+		PAIR_TEST(a_definition_alone_is_kept_and_that_is_all),
+		cmocka_unit_test(a_malformed_definition_is_refused),
 		PAIR_TEST(a_refusal_carries_the_targets_words),
 		PAIR_TEST(a_stranger_is_no_watari),
 		PAIR_TEST(another_version_is_refused_naming_both),

@@ -69,6 +69,22 @@ static void chunks_cover_the_region_and_no_more(void **state)
 	free(r.chunk);
 }
 
+static int asked(struct xrdma_regions *g, uint32_t region, uint32_t first, uint32_t count,
+	uint64_t length, unsigned shift, struct err *e)
+{
+	const struct xrdma_chunk_run run = { region, first, count, length, shift };
+
+	return xrdma_region_asked(g, &run, e);
+}
+
+static int keyed(
+	struct xrdma_regions *g, uint32_t region, uint32_t first, uint32_t count, struct err *e)
+{
+	static const uint32_t rkey[] = { 7, 9 };
+
+	return xrdma_region_keyed(g, region, first, count, rkey, 8, e);
+}
+
 /* A peer may ask for an absurd cut; the table it would need is not made. */
 static void a_cut_into_too_many_is_refused(void **state)
 {
@@ -77,10 +93,10 @@ static void a_cut_into_too_many_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(xrdma_regions_add(&g, 0, base, 16 * TIB, &e), 0);
-	assert_int_equal(xrdma_region_asked(&g, 0, 0, 2 * MIB, 21, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 0, 1, 2 * MIB, 21, &e), -EPROTO);
 	assert_int_equal(e.code, -EPROTO);
-	assert_int_equal(xrdma_region_asked(&g, 0, 0, 4096, 12, &e), -EPROTO);
-	assert_int_equal(xrdma_region_asked(&g, 0, 0, 4096, 63, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 0, 1, 4096, 12, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 0, 1, 4096, 63, &e), -EPROTO);
 	assert_null(g.r[0].chunk);
 	xrdma_regions_fini(&g);
 }
@@ -91,16 +107,16 @@ static void both_ends_must_agree(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_int_equal(xrdma_region_asked(&g, 0, 0, 2 * MIB, 21, &e), -EPROTO); /* unknown */
-	assert_int_equal(xrdma_region_asked(&g, 99, 0, 2 * MIB, 21, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 0, 1, 2 * MIB, 21, &e), -EPROTO); /* unknown */
+	assert_int_equal(asked(&g, 99, 0, 1, 2 * MIB, 21, &e), -EPROTO);
 	assert_int_equal(xrdma_regions_add(&g, 0, base, 5 * MIB, &e), 0);
-	assert_int_equal(xrdma_region_asked(&g, 0, 0, 2 * MIB, 21, &e), 0);
-	assert_int_equal(xrdma_region_asked(&g, 0, 2, 1 * MIB, 21, &e), 0); /* the short one */
-	assert_int_equal(xrdma_region_asked(&g, 0, 1, 4 * MIB, 22, &e), -EPROTO);
-	assert_int_equal(xrdma_region_asked(&g, 0, 1, 1 * MIB, 21, &e), -EPROTO);
-	assert_int_equal(xrdma_region_asked(&g, 0, 3, 1 * MIB, 21, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 0, 1, 2 * MIB, 21, &e), 0);
+	assert_int_equal(asked(&g, 0, 2, 1, 1 * MIB, 21, &e), 0); /* the short one */
+	assert_int_equal(asked(&g, 0, 1, 1, 4 * MIB, 22, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 1, 1, 1 * MIB, 21, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 3, 1, 1 * MIB, 21, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "chunk 3"));
-	assert_int_equal(xrdma_region_asked(&g, 0, 0, 2 * MIB, 21, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 0, 1, 2 * MIB, 21, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "twice"));
 	xrdma_regions_fini(&g);
 }
@@ -112,20 +128,46 @@ static void a_key_is_taken_once_and_only_when_asked_for(void **state)
 
 	(void)state;
 	assert_int_equal(xrdma_regions_add(&g, 1, base, 5 * MIB, &e), 0);
-	assert_int_equal(xrdma_region_keyed(&g, 1, 0, 7, 8, &e), -EPROTO); /* not cut */
+	assert_int_equal(keyed(&g, 1, 0, 1, &e), -EPROTO); /* not cut */
 	assert_int_equal(xrdma_region_cut(&g.r[1], 21, &e), 0);
-	assert_int_equal(xrdma_region_keyed(&g, 1, 0, 7, 8, &e), -EPROTO);
+	assert_int_equal(keyed(&g, 1, 0, 1, &e), -EPROTO);
 	g.r[1].chunk[0].asked = true;
-	assert_int_equal(xrdma_region_keyed(&g, 1, 0, 7, 8, &e), 0);
+	assert_int_equal(keyed(&g, 1, 0, 1, &e), 0);
 	assert_int_equal(g.r[1].chunk[0].rkey, 7);
 	assert_int_equal(g.r[1].chunk[0].addr, 8);
-	assert_int_equal(xrdma_region_keyed(&g, 1, 0, 7, 8, &e), -EPROTO);
-	assert_int_equal(xrdma_region_keyed(&g, 1, 3, 7, 8, &e), -EPROTO);
-	assert_int_equal(xrdma_region_keyed(&g, XPORT_REGIONS_MAX, 0, 7, 8, &e), -EPROTO);
+	assert_int_equal(keyed(&g, 1, 0, 1, &e), -EPROTO);
+	assert_int_equal(keyed(&g, 1, 3, 1, &e), -EPROTO);
+	assert_int_equal(keyed(&g, XPORT_REGIONS_MAX, 0, 1, &e), -EPROTO);
 	xrdma_regions_fini(&g);
 }
 
-static void a_range_is_pages_of_one_block_of_a_region(void **state)
+static void several_chunks_at_once_are_several(void **state)
+{
+	struct xrdma_regions g = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(xrdma_regions_add(&g, 0, base, 9 * MIB, &e), 0); /* 5, one of them short */
+	assert_int_equal(asked(&g, 0, 1, 0, 0, 21, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 1, UINT32_MAX, 2 * MIB, 21, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 3, 3, 5 * MIB, 21, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 3, 2, 4 * MIB, 21, &e), -EPROTO);
+	assert_int_equal(asked(&g, 0, 3, 2, 3 * MIB, 21, &e), 0);
+	assert_false(g.r[0].chunk[2].asked);
+	assert_true(g.r[0].chunk[3].asked && g.r[0].chunk[4].asked);
+	assert_int_equal(asked(&g, 0, 2, 2, 4 * MIB, 21, &e), -EPROTO);
+	assert_non_null(strstr(e.msg, "twice"));
+
+	assert_int_equal(keyed(&g, 0, 4, 2, &e), -EPROTO);
+	assert_int_equal(keyed(&g, 0, 3, UINT32_MAX, &e), -EPROTO);
+	assert_int_equal(keyed(&g, 0, 3, 2, &e), 0);
+	assert_int_equal(g.r[0].chunk[4].rkey, 9);
+	assert_int_equal(g.r[0].chunk[4].addr, 8 + 2 * MIB);
+	assert_int_equal(keyed(&g, 0, 4, 1, &e), -EPROTO);
+	xrdma_regions_fini(&g);
+}
+
+static void a_range_lies_in_a_region_that_is_there(void **state)
 {
 	static const struct {
 		uint32_t region;
@@ -133,17 +175,9 @@ static void a_range_is_pages_of_one_block_of_a_region(void **state)
 		int want;
 	} ranges[] = {
 		{ 0, 0, 4096, 0 },
-		{ 0, XPORT_BLOCK_SIZE, XPORT_BLOCK_SIZE, 0 },
 		{ 0, 5 * MIB - 4096, 4096, 0 },
 		{ 1, 0, 4096, -EPROTO },
 		{ UINT32_MAX, 0, 4096, -EPROTO },
-		{ 0, 1, 4096, -EPROTO },
-		{ 0, 5 * MIB, 4096, -EPROTO },
-		{ 0, UINT64_MAX - 4095, 4096, -EPROTO },
-		{ 0, 0, 0, -EPROTO },
-		{ 0, 0, 100, -EPROTO },
-		{ 0, 0, UINT64_MAX - 4095, -EPROTO },
-		{ 0, 4096, XPORT_BLOCK_SIZE, -EPROTO },
 		{ 0, 5 * MIB - 4096, 8192, -EPROTO },
 	};
 	struct xrdma_regions g = { 0 };
@@ -178,7 +212,8 @@ int main(void)
 		cmocka_unit_test(a_cut_into_too_many_is_refused),
 		cmocka_unit_test(both_ends_must_agree),
 		cmocka_unit_test(a_key_is_taken_once_and_only_when_asked_for),
-		cmocka_unit_test(a_range_is_pages_of_one_block_of_a_region),
+		cmocka_unit_test(several_chunks_at_once_are_several),
+		cmocka_unit_test(a_range_lies_in_a_region_that_is_there),
 		cmocka_unit_test(a_chunk_is_taken_once),
 	};
 

@@ -29,14 +29,23 @@ static const struct xrdma_frame frames[] = {
 	{ .type = XRDMA_MORE, .data = bytes, .len = XRDMA_FRAME_SIZE - XRDMA_FRAME_HEAD },
 	{ .type = XRDMA_ASK,
 		.region = 3,
-		.chunk = 16384,
-		.length = 1ull << 26,
+		.chunk = 16380,
+		.chunks = 5,
+		.length = 5ull << 26,
 		.shift = 26,
 		.urgent = true },
-	{ .type = XRDMA_KEY, .region = 1, .chunk = 2, .rkey = 0xdeadbeef, .addr = UINT64_MAX },
+	{ .type = XRDMA_KEY,
+		.region = 1,
+		.chunk = 2,
+		.chunks = 1,
+		.rkey = { 0xdeadbeef },
+		.addr = UINT64_MAX },
+	{ .type = XRDMA_KEY,
+		.chunks = XRDMA_KEYS_MAX,
+		.rkey = { [XRDMA_KEYS_MAX - 1] = UINT32_MAX } },
 	{ .type = XRDMA_ACK, .streams = 1, .consumed = { 7 } },
 	{ .type = XRDMA_ACK, .streams = 16, .consumed = { [15] = UINT64_MAX } },
-	{ .type = XRDMA_NEED, .bytes = 1ull << 40, .chunks = 16384 },
+	{ .type = XRDMA_NEED, .bytes = 1ull << 40, .all_chunks = 16384 },
 	{ .type = XRDMA_FAIL, .code = -ENOMEM, .text = "no room" },
 };
 #define FRAMES (sizeof(frames) / sizeof(frames[0]))
@@ -65,11 +74,12 @@ static void a_frame_comes_back_as_it_was(void **state)
 		assert_true(f.written == want->written && f.seq == want->seq);
 		assert_true(f.msg_type == want->msg_type && f.fences == want->fences);
 		assert_true(f.total == want->total && f.region == want->region);
-		assert_true(f.chunk == want->chunk && f.rkey == want->rkey);
+		assert_true(f.chunk == want->chunk && f.chunks == want->chunks);
+		assert_memory_equal(f.rkey, want->rkey, sizeof(f.rkey));
 		assert_true(f.addr == want->addr && f.length == want->length);
 		assert_true(f.shift == want->shift && f.urgent == want->urgent);
 		assert_true(f.streams == want->streams && f.bytes == want->bytes);
-		assert_true(f.chunks == want->chunks && f.code == want->code);
+		assert_true(f.all_chunks == want->all_chunks && f.code == want->code);
 		assert_memory_equal(f.consumed, want->consumed, sizeof(f.consumed));
 		assert_string_equal(f.text, want->text);
 	}
@@ -112,12 +122,59 @@ static void a_lie_is_refused(void **state)
 	assert_int_equal(spoiled(0, 4, 1), -EPROTO);                    /* body length */
 	assert_int_equal(spoiled(3, XRDMA_FRAME_HEAD + 7, 5), -EPROTO); /* too long a message */
 	assert_int_equal(spoiled(3, XRDMA_FRAME_HEAD + 7, 0), -EPROTO); /* shorter than its part */
-	assert_int_equal(spoiled(5, XRDMA_FRAME_HEAD + 16, 63), -EPROTO); /* chunk size */
-	assert_int_equal(spoiled(5, XRDMA_FRAME_HEAD + 17, 2), -EPROTO);  /* urgent */
-	assert_int_equal(spoiled(7, XRDMA_FRAME_HEAD, 0), -EPROTO);       /* streams */
-	assert_int_equal(spoiled(8, XRDMA_FRAME_HEAD, 17), -EPROTO);
-	assert_int_equal(spoiled(10, XRDMA_FRAME_HEAD + 3, 1), -EPROTO);  /* errno */
-	assert_int_equal(spoiled(10, XRDMA_FRAME_HEAD + 6, 27), -EPROTO); /* control character */
+	assert_int_equal(spoiled(5, XRDMA_FRAME_HEAD + 20, 63), -EPROTO); /* chunk size */
+	assert_int_equal(spoiled(5, XRDMA_FRAME_HEAD + 21, 2), -EPROTO);  /* urgent */
+	assert_int_equal(spoiled(6, XRDMA_FRAME_HEAD + 8, 0), -EPROTO);   /* keys */
+	assert_int_equal(spoiled(6, XRDMA_FRAME_HEAD + 8, 2), -EPROTO);
+	assert_int_equal(spoiled(7, XRDMA_FRAME_HEAD + 8, XRDMA_KEYS_MAX + 1), -EPROTO);
+	assert_int_equal(spoiled(8, XRDMA_FRAME_HEAD, 0), -EPROTO); /* streams */
+	assert_int_equal(spoiled(9, XRDMA_FRAME_HEAD, 17), -EPROTO);
+	assert_int_equal(spoiled(11, XRDMA_FRAME_HEAD + 3, 1), -EPROTO);  /* errno */
+	assert_int_equal(spoiled(11, XRDMA_FRAME_HEAD + 6, 27), -EPROTO); /* control character */
+}
+
+static void what_lies_side_by_side_is_asked_for_at_once(void **state)
+{
+	struct xrdma_frame f = {
+		.type = XRDMA_ASK, .chunk = 3, .chunks = 2, .length = 8, .shift = 21
+	};
+	struct xrdma_frame more = f;
+
+	(void)state;
+	assert_false(xrdma_frame_join(&f, &more)); /* again, or a hole between */
+	more.chunk = 6;
+	assert_false(xrdma_frame_join(&f, &more));
+	more.chunk = 5;
+	more.region = 1;
+	assert_false(xrdma_frame_join(&f, &more));
+	more.region = 0;
+	more.urgent = true; /* would be held up, or pushed */
+	assert_false(xrdma_frame_join(&f, &more));
+	more.urgent = false;
+	assert_true(xrdma_frame_join(&f, &more));
+	assert_true(f.chunk == 3 && f.chunks == 4 && f.length == 16);
+	f.type = more.type = XRDMA_NEED;
+	more.chunk = 7;
+	assert_false(xrdma_frame_join(&f, &more));
+}
+
+static void keys_travel_together_as_far_as_there_is_room(void **state)
+{
+	struct xrdma_frame f = { .type = XRDMA_KEY, .chunk = 0, .chunks = 1, .addr = 4096 };
+	struct xrdma_frame more = { .type = XRDMA_KEY, .chunks = 1 };
+
+	(void)state;
+	for (uint32_t i = 1; i < XRDMA_KEYS_MAX; i++) {
+		more.chunk = i;
+		more.rkey[0] = i;
+		assert_true(xrdma_frame_join(&f, &more));
+	}
+	more.chunk = XRDMA_KEYS_MAX;
+	assert_false(xrdma_frame_join(&f, &more));
+	assert_int_equal(f.chunks, XRDMA_KEYS_MAX);
+	assert_int_equal(f.addr, 4096);
+	for (uint32_t i = 0; i < XRDMA_KEYS_MAX; i++)
+		assert_int_equal(f.rkey[i], i);
 }
 
 static void records_come_back_as_they_were(void **state)
@@ -176,6 +233,8 @@ int main(void)
 		cmocka_unit_test(a_frame_comes_back_as_it_was),
 		cmocka_unit_test(a_byte_more_or_less_is_found_out),
 		cmocka_unit_test(a_lie_is_refused),
+		cmocka_unit_test(what_lies_side_by_side_is_asked_for_at_once),
+		cmocka_unit_test(keys_travel_together_as_far_as_there_is_room),
 		cmocka_unit_test(records_come_back_as_they_were),
 		cmocka_unit_test(a_hello_is_ours_or_nothing),
 	};

@@ -157,11 +157,12 @@ static void streams(void **state)
 	(void)state;
 	for (unsigned n = 1; n <= XTCP_STREAMS_MAX; n++)
 		for (uint64_t off = 0; off < 40ull * XPORT_BLOCK_SIZE; off += 4096) {
-			unsigned s = xtcp_stream_of(1, off, n);
+			unsigned s = xport_stream_of(1, off, n);
 
 			assert_true(s < n);
 			/* all pages of a block agree */
-			assert_int_equal(s, xtcp_stream_of(1, off & ~(XPORT_BLOCK_SIZE - 1ull), n));
+			assert_int_equal(
+				s, xport_stream_of(1, off & ~(XPORT_BLOCK_SIZE - 1ull), n));
 		}
 }
 

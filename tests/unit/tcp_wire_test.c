@@ -261,7 +261,7 @@ static void announced_is_not_allocated(void **state)
 		(struct xtcp_frame){ .type = XTCP_FRAME_MSG, .seq = 1, .length = XPORT_MSG_MAX });
 	assert_int_equal(ops->poll(r.x, 0, ev, 1, &e), 0);
 	assert_int_equal(ops->poll(r.x, 0, ev, 1, &e), 0);
-	assert_true(r.x->inbox.cap <= 64u << 10);
+	assert_true(r.x->inbox.mem.cap <= 64u << 10);
 	rig_close(&r);
 }
 

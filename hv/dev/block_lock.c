@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the lock on an image and the note beside it that names the holder. The lock decides, the
+ * note only explains: it is read when the lock was refused, and never believed for anything else.
+ * Must never keep a guest from starting because a note cannot be written.
+ * Invariant: nobody writes an image without its write lock (virtio_blk.c keeps that).
+ * Why so: docs/decisions/0052-disk-locks.md.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hv/base/log.h"
+#include "hv/dev/block_internal.h"
+
+#define LOCK_NOTE  ".holder" /* appended to the image's path */
+#define LOCK_RETRY 10        /* ms */
+#define LOCK_TEXT  256u
+
+static bool lock_note_path(const struct block *b, char *out, size_t size)
+{
+	/* A device's node is this host's own, and its folder no place for files. */
+	return !b->device && (size_t)snprintf(out, size, "%s" LOCK_NOTE, b->path) < size;
+}
+
+void block_lock_note(struct block *b, const char *guest)
+{
+	char path[BLOCK_PATH + sizeof(LOCK_NOTE)], host[65] = "", text[LOCK_TEXT];
+	int fd, n;
+
+	if (b->readonly || !b->locked || !lock_note_path(b, path, sizeof(path)))
+		return;
+	gethostname(host, sizeof(host) - 1);
+	n = snprintf(text, sizeof(text), "guest %s on host %s, process %d\n", guest, host,
+		(int)getpid());
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+	if (fd < 0 || write(fd, text, (size_t)n) != n)
+		log_debug("disk '%s': cannot note the holder in %s: %s", b->name, path,
+			strerrordesc_np(errno));
+	else
+		b->noted = true;
+	if (fd >= 0)
+		close(fd);
+}
+
+void block_lock_note_end(const struct block *b)
+{
+	char path[BLOCK_PATH + sizeof(LOCK_NOTE)];
+
+	if (b->noted && b->locked && lock_note_path(b, path, sizeof(path)))
+		unlink(path);
+}
+
+/* What the note says, cut to one printable line; "" if there is none. */
+static void lock_note_read(const struct block *b, char *out, size_t size)
+{
+	char path[BLOCK_PATH + sizeof(LOCK_NOTE)];
+	struct stat st;
+	ssize_t n = 0;
+	int fd;
+
+	out[0] = '\0';
+	if (!lock_note_path(b, path, sizeof(path)))
+		return;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		n = read(fd, out, size - 1);
+	close(fd);
+	out[n > 0 ? n : 0] = '\0';
+	for (char *p = out; *p; p++) {
+		if (*p < ' ' || *p > '~')
+			*p = '\0';
+	}
+}
+
+static int lock_try(const struct block *b)
+{
+	struct flock l = { .l_type = b->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(b->fd, F_OFD_SETLK, &l) == 0 ? 0 : -errno;
+}
+
+static int lock_refused(const struct block *b, struct err *e)
+{
+	struct flock l = { .l_type = b->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	char note[LOCK_TEXT];
+	bool readers = fcntl(b->fd, F_OFD_GETLK, &l) == 0 && l.l_type == F_RDLCK;
+
+	/* Those who only read leave no note; one that is there is a former writer's. */
+	if (readers)
+		return err_set(e, -EAGAIN,
+			"disk '%s': %s is in use for reading by another guest; it can be shared only "
+			"with readonly=on",
+			b->name, b->path);
+	lock_note_read(b, note, sizeof(note));
+	if (note[0])
+		return err_set(e, -EAGAIN,
+			"disk '%s': %s is in use by %s (says %s" LOCK_NOTE
+			"); stop that guest first, or give this one its own image",
+			b->name, b->path, note, b->path);
+	return err_set(e, -EAGAIN,
+		"disk '%s': %s is locked by another program or guest that left no name; stop it first "
+		"(lsof %s names it if it is on this host)",
+		b->name, b->path, b->path);
+}
+
+int block_lock(struct block *b, int wait_ms, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_RETRY * 1000000 };
+	int r = b->locked ? 0 : lock_try(b);
+
+	for (; (r == -EAGAIN || r == -EACCES) && wait_ms > 0; wait_ms -= LOCK_RETRY) {
+		nanosleep(&pause, NULL);
+		r = lock_try(b);
+	}
+	if (r == -EAGAIN || r == -EACCES)
+		return lock_refused(b, e);
+	if (r)
+		return err_set(e, r,
+			"disk '%s': cannot lock %s: %s (a guest's disk needs a filesystem with locks; over "
+			"NFS, version 4)",
+			b->name, b->path, strerrordesc_np(-r));
+	b->locked = true;
+	/* What this host may have kept of a shared device is older than what its last user wrote.
+	 * Filesystems that are shared see to that themselves. */
+	if (b->device)
+		posix_fadvise(
+			b->fd_buffered >= 0 ? b->fd_buffered : b->fd, 0, 0, POSIX_FADV_DONTNEED);
+	return 0;
+}
+
+void block_unlock(struct block *b)
+{
+	struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	if (!b->locked)
+		return;
+	if (fcntl(b->fd, F_OFD_SETLK, &l) < 0)
+		log_warn("disk '%s': cannot unlock %s: %s", b->name, b->path,
+			strerrordesc_np(errno));
+	b->locked = false;
+}
+
+bool block_locked(const struct block *b)
+{
+	return b->locked;
+}
