@@ -24,13 +24,13 @@ int device_new_net(struct vm *vm, uint32_t i, struct virtio **out, struct err *e
 	memcpy(c.mac, n->mac, sizeof(c.mac));
 	r = tap_open(&tap, &c, e);
 	if (r == 0)
-		r = virtio_net_new(out, vm->pci, 0, &vm->mem, &tap, n->mac, e);
+		r = virtio_net_new(out, vm->pci, VM_SLOT_NETS + i, &vm->mem, &tap, n->mac, e);
 	return r ? err_wrap(e, "net '%s'", n->name) : 0;
 }
 
 int device_new_balloon(struct vm *vm, struct virtio **out, struct err *e)
 {
-	int r = virtio_balloon_new(&vm->balloon, vm->pci, 0, &vm->mem, e);
+	int r = virtio_balloon_new(&vm->balloon, vm->pci, VM_SLOT_BALLOON, &vm->mem, e);
 
 	*out = vm->balloon;
 	return r;
