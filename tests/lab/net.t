@@ -45,7 +45,7 @@ moved() {
 
 lines_whole() {
 	tail -n 1 "$dir/peer.log"
-	grep -Eq '^end closed sent [0-9]{3,} back [0-9]{3,} wrong 0 ' "$dir/peer.log"
+	grep -Eq '^end closed sent ([0-9]{3,}) back \1 wrong 0 ' "$dir/peer.log"
 }
 
 ports_right() {
