@@ -71,9 +71,10 @@ balloon_not_moved() {
 	[ "$(number size_bytes balloon.3)" = $((96 << 20)) ] && [ $((after - before)) -lt $((4 << 20)) ]
 }
 
+# But for the emulator's own: it stands still now and then, and a guest's clock watchdog sees that.
 log_clean() {
 	! sed -n '/kernel log begins/,/kernel log ends/p' "$dir/guest" | tr -d '\r' | sed '1,/lab: user space/d' |
-		grep -E '^<[0-4]>'
+		grep -E '^<[0-4]>' | grep -v 'clocksource: Long readout interval'
 }
 
 lab_check 'the guest has a virtio network card with an address of its own' card_found
