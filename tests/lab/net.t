@@ -31,8 +31,8 @@ number() {
 }
 
 card_found() {
-	grep 'lab: card' "$dir/console"
-	grep -q '^lab: card 02:.* virtio_net' <(tr -d '\r' <"$dir/console")
+	grep 'lab: card' "$dir/guest"
+	grep -q '^lab: card 02:.* virtio_net' <(tr -d '\r' <"$dir/guest")
 }
 
 moved() {
@@ -45,7 +45,7 @@ moved() {
 
 lines_whole() {
 	tail -n 1 "$dir/peer.log"
-	grep -Eq '^end closed sent [0-9]{3,} back [0-9]{3,} wrong 0 ' "$dir/peer.log"
+	grep -Eq '^end closed sent ([0-9]{3,}) back \1 wrong 0 ' "$dir/peer.log"
 }
 
 ports_right() {
@@ -71,13 +71,14 @@ balloon_not_moved() {
 	[ "$(number size_bytes balloon.3)" = $((96 << 20)) ] && [ $((after - before)) -lt $((4 << 20)) ]
 }
 
+# But for the emulator's own: it stands still now and then, and a guest's clock watchdog sees that.
 log_clean() {
-	! sed -n '/kernel log begins/,/kernel log ends/p' "$dir/console" | tr -d '\r' | sed '1,/lab: user space/d' |
-		grep -E '^<[0-4]>'
+	! sed -n '/kernel log begins/,/kernel log ends/p' "$dir/guest" | tr -d '\r' | sed '1,/lab: user space/d' |
+		grep -E '^<[0-4]>' | grep -v 'clocksource: Long readout interval'
 }
 
 lab_check 'the guest has a virtio network card with an address of its own' card_found
-lab_check 'the host answers its ping' grep -q 'lab: ping answered' "$dir/console"
+lab_check 'the host answers its ping' grep -q 'lab: ping answered' "$dir/guest"
 lab_check 'three moves' moved
 lab_check 'every line of the connection came back, once and in order' lines_whole
 lab_check 'one tap at a time stays on the bridge, and none in the end' ports_right
