@@ -19,6 +19,9 @@
 /* A port that is down for longer than this ends the connection; a shorter flap, retries bridge. */
 #define XRDMA_PORT_DOWN_NS NSEC_PER_SEC
 
+/* Work that is not reported on for so long is lost: several times what all retries take. */
+#define XRDMA_STALL_NS (20 * NSEC_PER_SEC)
+
 void xrdma_fail(struct xport *x, const struct err *why, bool plain)
 {
 	if (x->down.code && (!x->down_plain || plain))
@@ -243,6 +246,35 @@ static void watch_port(struct xport *x)
 	xrdma_fail(x, &why, false);
 }
 
+/* True if the adapter was given work that it has not reported done. */
+static bool adapter_owes(const struct xport *x)
+{
+	if (x->tx_end != x->tx_done)
+		return true;
+	for (unsigned i = 0; i < x->streams; i++)
+		if (x->stream[i].posted != x->stream[i].acked)
+			return true;
+	return false;
+}
+
+/*
+ * Retries are counted by the adapter, and end in an error. One that loses work instead, or the
+ * timer behind it, would be waited for without end. Time in which nobody looked does not count.
+ */
+static void watch_stall(struct xport *x, bool away)
+{
+	struct err why;
+
+	if (away || !adapter_owes(x))
+		x->progress_at = x->watched_at;
+	if (x->watched_at < x->progress_at + XRDMA_STALL_NS)
+		return;
+	err_set(&why, -ETIMEDOUT,
+		"RDMA device %s has had work for %llu s and reports none of it done or failed",
+		ibv_get_device_name(x->verbs->device), XRDMA_STALL_NS / NSEC_PER_SEC);
+	xrdma_fail(x, &why, false);
+}
+
 static void watch_completions(struct xport *x)
 {
 	struct ibv_cq *cq;
@@ -263,6 +295,7 @@ int xrdma_watch(struct xport *x, uint64_t timeout_ns, struct err *e)
 		[REG] = { .fd = xrdma_reg_fd(x->reg), .events = POLLIN },
 		[ASYNC] = { .fd = x->verbs->async_fd, .events = POLLIN },
 	};
+	uint64_t before = x->watched_at;
 	struct timespec ts;
 
 	if (x->port_down_at && timeout_ns > XRDMA_PORT_DOWN_NS / 4)
@@ -279,5 +312,6 @@ int xrdma_watch(struct xport *x, uint64_t timeout_ns, struct err *e)
 	if (p[CM].revents)
 		watch_cm(x);
 	watch_port(x);
+	watch_stall(x, x->watched_at - before > NSEC_PER_SEC);
 	return 0;
 }

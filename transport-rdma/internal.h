@@ -117,8 +117,9 @@ struct xport {
 	uint64_t written; /* target: put bytes, as the source says in every frame */
 	unsigned next_report;
 	uint64_t watched_at, port_down_at;
-	struct err down; /* why the connection ended; code 0: it has not */
-	bool down_plain; /* a mere close or flush: any other cause says more */
+	uint64_t progress_at; /* when the adapter last completed anything, or had nothing to do */
+	struct err down;      /* why the connection ended; code 0: it has not */
+	bool down_plain;      /* a mere close or flush: any other cause says more */
 	bool down_told;
 };
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "hv/base/clock.h"
 #include "transport-rdma/parts.h"
 #include "transport-rdma/status.h"
 
@@ -149,6 +150,8 @@ bool xrdma_cq_turn(struct xport *x)
 
 	for (int turn = 0; turn < XRDMA_CQ_TURN && n == XRDMA_CQ_BATCH; turn++) {
 		n = ibv_poll_cq(x->cq, XRDMA_CQ_BATCH, wc);
+		if (n > 0)
+			x->progress_at = clock_mono_ns();
 		for (int i = 0; i < n; i++)
 			cq_one(x, &wc[i]);
 	}
