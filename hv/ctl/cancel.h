@@ -14,7 +14,7 @@
 #include "hv/ctl/server.h"
 #include "hv/migrate/move.h"
 
-#define CTL_CANCEL_MS 800
+#define CTL_CANCEL_MS 500
 
 struct ctl_cancel {
 	struct loop *loop;

@@ -200,15 +200,11 @@ static void pump_do_freeze(struct pump *p)
 	pump_share(p, p->share);
 	p->out->predicted_blackout_ns = p->s.predicted_ns;
 	p->out->rounds = p->s.round;
-	/* Who cancelled since the decision to freeze is still in time. */
-	if (mig_is_cancelled(p->a->cancel)) {
+	/* Cancelled since the decision, or past the limit and let go already: nothing may follow.
+	 */
+	if (mig_is_cancelled(p->a->cancel) ||
+		(r = quiesce_freeze(&p->quiesce, limits_deadline(&p->s), &e)) > 0) {
 		pump_tick(p);
-		return;
-	}
-	quiesce_arm(&p->quiesce, limits_deadline(&p->s));
-	r = p->a->ops->freeze(p->a->vm, &e);
-	if (!quiesce_disarm(&p->quiesce)) {
-		pump_tick(p); /* past the limit: the guest goes on already, nothing may follow */
 		return;
 	}
 	if (r) {

@@ -89,3 +89,12 @@ bool quiesce_disarm(struct quiesce *q)
 	pthread_mutex_unlock(&q->lock);
 	return !fired;
 }
+
+int quiesce_freeze(struct quiesce *q, uint64_t deadline, struct err *e)
+{
+	int r;
+
+	quiesce_arm(q, deadline);
+	r = q->ops->freeze(q->vm, e);
+	return quiesce_disarm(q) ? r : 1;
+}

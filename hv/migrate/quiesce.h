@@ -35,5 +35,7 @@ void quiesce_fini(struct quiesce *q); /* after init, whatever that returned */
 void quiesce_arm(struct quiesce *q, uint64_t deadline);
 /* freeze() has returned. False: it was too late, the vCPUs were let go. */
 bool quiesce_disarm(struct quiesce *q);
+/* Both around freeze(): what that returns, or 1 if it was too late. */
+int quiesce_freeze(struct quiesce *q, uint64_t deadline, struct err *e);
 
 #endif
