@@ -11,20 +11,30 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "hv/base/log.h"
 #include "hv/dev/block_internal.h"
 
-#define LOCK_NOTE  ".holder" /* appended to the image's path */
-#define LOCK_RETRY 10        /* ms */
+#define LOCK_NOTE ".holder" /* appended to the image's path */
+#define LOCK_DIR                                                                                   \
+	"/run/lock"   /* the Filesystem Hierarchy Standard's place for a device's lock file */
+#define LOCK_RETRY 10 /* ms */
 #define LOCK_TEXT  256u
 
 static bool lock_note_path(const struct block *b, char *out, size_t size)
 {
-	/* A device's node is this host's own, and its folder no place for files. */
-	return !b->device && (size_t)snprintf(out, size, "%s" LOCK_NOTE, b->path) < size;
+	struct stat st;
+
+	if (!b->device)
+		return (size_t)snprintf(out, size, "%s" LOCK_NOTE, b->path) < size;
+	/* A device's folder is no place for files, and the note is this host's own, as its node is.
+	 */
+	return fstat(b->fd, &st) == 0 &&
+	       (size_t)snprintf(out, size, LOCK_DIR "/watari-%u-%u" LOCK_NOTE, major(st.st_rdev),
+		       minor(st.st_rdev)) < size;
 }
 
 void block_lock_note(struct block *b, const char *guest)
@@ -89,7 +99,7 @@ static int lock_try(const struct block *b)
 static int lock_refused(const struct block *b, struct err *e)
 {
 	struct flock l = { .l_type = b->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-	char note[LOCK_TEXT];
+	char note[LOCK_TEXT], path[BLOCK_PATH + sizeof(LOCK_NOTE)];
 	bool readers = fcntl(b->fd, F_OFD_GETLK, &l) == 0 && l.l_type == F_RDLCK;
 
 	/* Those who only read leave no note; one that is there is a former writer's. */
@@ -99,11 +109,11 @@ static int lock_refused(const struct block *b, struct err *e)
 			"with readonly=on",
 			b->name, b->path);
 	lock_note_read(b, note, sizeof(note));
-	if (note[0])
+	if (note[0] && lock_note_path(b, path, sizeof(path)))
 		return err_set(e, -EAGAIN,
-			"disk '%s': %s is in use by %s (says %s" LOCK_NOTE
-			"); stop that guest first, or give this one its own image",
-			b->name, b->path, note, b->path);
+			"disk '%s': %s is in use by %s (says %s); stop that guest first, or give this "
+			"one its own image",
+			b->name, b->path, note, path);
 	return err_set(e, -EAGAIN,
 		"disk '%s': %s is locked by another program or guest that left no name; stop it first "
 		"(lsof %s names it if it is on this host)",
