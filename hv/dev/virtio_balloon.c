@@ -181,6 +181,8 @@ static void balloon_take_stats(struct virtio_balloon *b)
 	if (!b->stats_old)
 		balloon_read_stats(b, &b->stats);
 	b->stats_old = false;
+	/* Only a queue found empty asks for a kick by itself; this one was left with one taken. */
+	virtq_kicks_on(q);
 }
 
 /* ---- the device -------------------------------------------------------------------------------
@@ -358,6 +360,8 @@ void virtio_balloon_look(struct virtio *v, struct balloon_info *out)
 		b->stats_held = false;
 		virtq_push(q, &b->stats, 0);
 		virtq_signal(q);
+		if (virtq_pending(q)) /* there already, so no kick will come */
+			balloon_take_stats(b);
 	}
 	virtio_unlock(v);
 }
