@@ -27,7 +27,8 @@ ALL_CFLAGS  = -std=gnu11 -pthread -fno-strict-aliasing -fno-common -MMD -MP $(WA
               $(SAN) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS       := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -luring -lrdmacm -libverbs -lnuma -lini_config) -lm -pthread
 
-SAN_asan  := -fsanitize=address -fno-omit-frame-pointer
+# Both at once, so that one run of the tests serves both; ubsan alone is there for what ASan hides.
+SAN_asan  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SAN_tsan  := -fsanitize=thread
 SAN       := $(SAN_$(VARIANT))
@@ -193,7 +194,7 @@ help:
 	@echo 'make lab       real Linux guests moved in an emulated host'
 	@echo 'make lab-speed RDMA between two emulated hosts, beside ib_write_bw and TCP'
 	@echo 'make fuzz      every decoder, FUZZ_SECONDS=60 each'
-	@echo 'make asan      unit and contract tests under AddressSanitizer (also: ubsan, tsan)'
+	@echo 'make asan      unit and contract tests under AddressSanitizer and UBSan (also: ubsan, tsan)'
 	@echo 'make bench     watari bench downtime with its defaults'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
 	@echo 'V=1 shows the commands; O=DIR builds elsewhere.'
