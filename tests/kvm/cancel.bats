@@ -28,13 +28,6 @@ within() {
 	[ "$status" -eq 0 ] && [ "$took" -lt "$most" ]
 }
 
-# longest: the longest gap of bird's heartbeats while @1 runs, in us.
-longest() {
-	report A bird reset_gap
-	"$@" >/dev/null
-	report A bird longest_gap_us
-}
-
 cancel_slow_move() {
 	move_slowly
 	until_ok 10 phase_is copy
@@ -62,23 +55,6 @@ cancel_slow_move() {
 	on A migrate bird --to "127.0.0.1:$PORT"
 	lives B bird
 	fails "it is too late: guest 'bird' moved to 127.0.0.1:$PORT at " on A cancel bird
-}
-
-@test "a cancel in the copy phase does not stop the guest" {
-	local quiet=0 cancelled=1000000000 gap
-	start A bird --memory 256M --append "$WORK"
-	receiver B
-	# Other work on this machine makes gaps too: the best of five cancels against the worst of
-	# five times without, each about as long.
-	for i in 1 2 3 4 5; do
-		gap=$(longest sleep 0.5)
-		[ "$gap" -le "$quiet" ] || quiet=$gap
-		gap=$(longest cancel_slow_move)
-		[ "$gap" -ge "$cancelled" ] || cancelled=$gap
-	done
-	echo "longest gap: $quiet us without, $cancelled us with a cancelled move"
-	[ "$cancelled" -le "$quiet" ]
-	lives A bird
 }
 
 @test "a cancel in the init phase is answered within a second although the target hangs" {

@@ -139,8 +139,9 @@ copying() {
 @test "a guest that writes faster than it can be sent is slowed down, arrives whole and runs at full speed" {
 	start A bird --cpus 2 --memory 256M --append "workset=32M rate=0 cpus=2"
 	receiver B
-	# At 100 MB/s a working set of 32 MiB takes a third of a second a round: far beyond the limit.
-	run on A migrate bird --to "127.0.0.1:$PORT" --bandwidth 100M --downtime-limit 100ms --verbose
+	# At 100 MB/s a round of the working set takes a third of a second, in which all of it is written
+	# again; and to send it at once, when the guest is frozen, takes longer than the limit.
+	run on A migrate bird --to "127.0.0.1:$PORT" --bandwidth 100M --downtime-limit 5ms --verbose
 	echo "$output"
 	cat B.log
 	[ "$status" -eq 0 ]

@@ -131,51 +131,51 @@ panicked() {
 @test "the definition is kept, goes with the guest, and says where it went" {
 	teller
 	printf '[guest]\nname = bird\nkernel = teller.elf\nmemory = 64M\n' >bird.ini
-	WATARI_STATE_DIR=$PWD/sa on A run ./bird.ini --detach --log out
+	STATE=$PWD/sa on A run ./bird.ini --detach --log out
 	on A show bird >live.ini
-	diff <(WATARI_STATE_DIR=$PWD/sa on C show bird) live.ini
+	diff <(STATE=$PWD/sa on C show bird) live.ini
 	[ "$(stat -c %a sa/bird.ini)" = 600 ]
-	WATARI_STATE_DIR=$PWD/sb receiver B
+	STATE=$PWD/sb receiver B
 	on A migrate bird --to "127.0.0.1:$PORT"
 	grep -q "^to = 127.0.0.1:$PORT" sa/bird.ini
 	until_ok 10 test -f sb/bird.ini
 	diff <(grep -v '^#' sb/bird.ini) live.ini
 	until_ok 10 empty A
-	WATARI_STATE_DIR=$PWD/sa fails "guest bird moved to 127.0.0.1:$PORT on" on A run bird
-	WATARI_STATE_DIR=$PWD/sa fails "guest bird moved to" on A run bird.ini
+	STATE=$PWD/sa fails "guest bird moved to 127.0.0.1:$PORT on" on A run bird
+	STATE=$PWD/sa fails "guest bird moved to" on A run bird.ini
 	# back again: this host may start it once more
-	WATARI_STATE_DIR=$PWD/sa receiver C
+	STATE=$PWD/sa receiver C
 	on B migrate bird --to "127.0.0.1:$PORT"
 	until_ok 10 not_moved sa/bird.ini
 	on C stop bird
-	WATARI_STATE_DIR=$PWD/sa on A run bird --detach --log out
+	STATE=$PWD/sa on A run bird --detach --log out
 	on A kill bird
-	[ "$(ls -A sa)" = bird.ini ]
+	[ "$(ls -A sa | grep -v "^history.jsonl")" = bird.ini ]
 }
 
 @test "the definition of a guest that does not run moves, and is not lost or doubled" {
 	teller
 	printf '[guest]\nname = bird\nkernel = teller.elf\nmemory = 64M\nserial = socket\n' >bird.ini
-	WATARI_STATE_DIR=$PWD/sa on A run bird.ini --detach --log out
+	STATE=$PWD/sa on A run bird.ini --detach --log out
 	on A stop bird
-	WATARI_STATE_DIR=$PWD/sa on A show bird >was.ini
-	WATARI_STATE_DIR=$PWD/sb receiver B
+	STATE=$PWD/sa on A show bird >was.ini
+	STATE=$PWD/sb receiver B
 	# another one of that name is in the way
 	mkdir sb
 	sed 's/64M/65M/' was.ini >sb/bird.ini
-	WATARI_STATE_DIR=$PWD/sa fails "another definition of guest 'bird' is kept there already" \
+	STATE=$PWD/sa fails "another definition of guest 'bird' is kept there already" \
 		on A migrate bird --to "127.0.0.1:$PORT"
 	run ! grep -q moved sa/bird.ini
 	rm sb/bird.ini
-	WATARI_STATE_DIR=$PWD/sa run on A migrate bird --to "127.0.0.1:$PORT"
+	STATE=$PWD/sa run on A migrate bird --to "127.0.0.1:$PORT"
 	[ "$output" = "the definition of guest bird, which does not run, moved to 127.0.0.1:$PORT" ]
-	diff <(WATARI_STATE_DIR=$PWD/sb on B show bird) was.ini
-	WATARI_STATE_DIR=$PWD/sa fails "guest bird moved to 127.0.0.1:$PORT on" on A run bird
-	WATARI_STATE_DIR=$PWD/sa fails "moved to 127.0.0.1:$PORT on" on A migrate bird --to "127.0.0.1:$PORT"
+	diff <(STATE=$PWD/sb on B show bird) was.ini
+	STATE=$PWD/sa fails "guest bird moved to 127.0.0.1:$PORT on" on A run bird
+	STATE=$PWD/sa fails "moved to 127.0.0.1:$PORT on" on A migrate bird --to "127.0.0.1:$PORT"
 	# the same once more, as after a cut between the two
 	cp was.ini sa/bird.ini
-	WATARI_STATE_DIR=$PWD/sa on A migrate bird --to "127.0.0.1:$PORT"
-	WATARI_STATE_DIR=$PWD/sb on B run bird --detach --log out
+	STATE=$PWD/sa on A migrate bird --to "127.0.0.1:$PORT"
+	STATE=$PWD/sb on B run bird --detach --log out
 	on B stop bird
 	empty A
 }
@@ -185,9 +185,9 @@ panicked() {
 	fails "there is no guest named 'heron'" on A migrate heron --to 127.0.0.1:1
 	mkdir sa
 	on A show ./bird.ini >sa/bird.ini
-	WATARI_STATE_DIR=$PWD/sa fails "did not move" on A migrate bird --to 127.0.0.1:1
-	WATARI_STATE_DIR=$PWD/sb receiver B --once
-	WATARI_STATE_DIR=$PWD/sa on A migrate bird --to "127.0.0.1:$PORT" --json
+	STATE=$PWD/sa fails "did not move" on A migrate bird --to 127.0.0.1:1
+	STATE=$PWD/sb receiver B --once
+	STATE=$PWD/sa on A migrate bird --to "127.0.0.1:$PORT" --json
 	wait "$RECEIVER"
 	[ -f sb/bird.ini ]
 }
