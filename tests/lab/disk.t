@@ -6,11 +6,11 @@
 # Never needs /dev/kvm on this machine: the emulated host has its own.
 # Next in the flow: tests/lab/disk-inside does it, tests/lab/disk-init is the guest.
 #
-# Environment: LAB_MOVES=4, LAB_SECONDS=300 (how long the guest writes at most), LAB_TIMEOUT.
+# Environment: LAB_MOVES=2, LAB_SECONDS=300 (how long the guest writes at most), LAB_TIMEOUT.
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-moves=${LAB_MOVES:-4}
+moves=${LAB_MOVES:-2}
 [ -x "$lab_watari" ] || lab_die "$lab_watari is not built: run make"
 lab_prepare
 

@@ -85,6 +85,10 @@ lab_prepare() {
 		PATH=$PATH:/sbin:/usr/sbin command -v $tool >/dev/null ||
 			lab_die "$tool is missing: run tests/deps lab"
 	done
+	# Tests run beside each other, and this is for all of them. What a host starts from is replaced as
+	# a whole, never changed.
+	local lock
+	exec {lock}>"$lab_dir/lock" && flock "$lock" || lab_die "cannot lock $lab_dir/lock"
 	host=$(lab_kernel amd64) && guest=$(lab_kernel cloud-amd64) || exit 1
 	lab_host_kernel=$(echo "$host"/boot/vmlinuz-*)
 	lab_guest_kernel=$(echo "$guest"/boot/vmlinuz-*)
@@ -92,6 +96,7 @@ lab_prepare() {
 	lab_guest_initrd=$lab_dir/guest.cpio.gz
 	lab_prepare_host "$host"
 	lab_prepare_guest "$guest"
+	exec {lock}>&-
 }
 
 # lab_modules_into PACKAGE TREE MODULE...: copies them with what they depend on to TREE/modules, and
