@@ -156,6 +156,7 @@ lab: deps-lab all
 # A measurement, not a test: it is no part of `make check`.
 lab-speed: deps-lab all
 	$(Q)tests/lab/rdma-speed
+	$(Q)tests/lab/system-speed
 
 .PHONY: lab-speed deps-build deps-check deps-lab
 deps-build:
@@ -192,11 +193,12 @@ help:
 	@echo 'make lint      layering, formatting, every header alone, file and function sizes'
 	@echo 'make fmt       clang-format all C'
 	@echo 'make lab       real Linux guests moved in an emulated host'
-	@echo 'make lab-speed RDMA between two emulated hosts, beside ib_write_bw and TCP'
+	@echo 'make lab-speed RDMA beside ib_write_bw and TCP, disk and network beside QEMU, in emulated hosts'
 	@echo 'make fuzz      every decoder, FUZZ_SECONDS=60 each'
 	@echo 'make asan      unit and contract tests under AddressSanitizer and UBSan (also: ubsan, tsan)'
 	@echo 'make bench     watari bench downtime with its defaults'
 	@echo 'make install   PREFIX=/usr/local DESTDIR='
 	@echo 'V=1 shows the commands; O=DIR builds elsewhere.'
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+# Not what the lab keeps: a Debian system has such names, too.
+-include $(shell find $(O) -path $(O)/lab -prune -o -name '*.d' -type f -print 2>/dev/null)
