@@ -55,10 +55,10 @@ json() {
 }
 
 @test "between two ends: what two observers saw, with what is not certain of it" {
-	XDG_RUNTIME_DIR=$PWD "$W" bench target --listen 127.0.0.1:47311 >far 2>&1 3>&- &
+	XDG_RUNTIME_DIR=$PWD "$W" bench target --listen 127.0.0.1:27311 >far 2>&1 3>&- &
 	far=$!
 	until_ok 20 grep -q "^serving on" far
-	XDG_RUNTIME_DIR=$PWD "$W" bench downtime --target 127.0.0.1:47311 --memory 128M --workset 2M \
+	XDG_RUNTIME_DIR=$PWD "$W" bench downtime --target 127.0.0.1:27311 --memory 128M --workset 2M \
 		--runs 3 --warm-up 0 --json r.json >out 2>&1
 	cat out far
 	kill -INT "$far"
