@@ -18,6 +18,7 @@
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/guest_main.h"
 #include "hv/cmd/state_dir.h"
+#include "hv/ctl/history.h"
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
 
@@ -168,7 +169,7 @@ static int incoming_replaces(const struct vm_config *c, struct err *e)
 		if (a.len != b.len || memcmp(a.data, b.data, a.len) != 0)
 			rc = err_set(e, -EEXIST,
 				"another definition of guest '%s' is kept there already, in %s/%s.ini",
-				c->name, state_dir(), c->name);
+				c->name, ctl_state_dir(), c->name);
 	}
 	wbuf_fini(&a);
 	wbuf_fini(&b);

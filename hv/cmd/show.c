@@ -10,6 +10,7 @@
 #include "hv/cmd/ask.h"
 #include "hv/cmd/define.h"
 #include "hv/cmd/state_dir.h"
+#include "hv/ctl/history.h"
 #include "hv/ctl/client.h"
 #include "hv/ctl/definition.h"
 #include "hv/vm/definition.h"
@@ -81,7 +82,7 @@ static int show_find(
 	return rc == -ENOENT ? err_set(e, rc,
 				       "no guest '%s' lives here, nor does this host keep "
 				       "its definition in %s",
-				       source, state_dir())
+				       source, ctl_state_dir())
 			     : rc;
 }
 

@@ -14,15 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hv/ctl/history.h"
 #include "hv/ctl/proto.h"
 #include "hv/vm/definition.h"
-
-const char *state_dir(void)
-{
-	const char *dir = getenv("WATARI_STATE_DIR");
-
-	return dir && dir[0] ? dir : STATE_DIR_DEFAULT;
-}
 
 bool state_is_file(const char *arg)
 {
@@ -42,7 +36,7 @@ void state_moved(struct inifile_moved *m, const char *to)
 
 static int state_open_dir(struct err *e)
 {
-	const char *dir = state_dir();
+	const char *dir = ctl_state_dir();
 	int fd;
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
@@ -59,7 +53,7 @@ static int state_write(int dir, const char *file, const struct vm_config *c,
 	int rc = 0;
 
 	if (!to) {
-		rc = err_errno(e, "cannot write %s/%s", state_dir(), file);
+		rc = err_errno(e, "cannot write %s/%s", ctl_state_dir(), file);
 		if (fd >= 0)
 			close(fd);
 		return rc;
@@ -69,7 +63,7 @@ static int state_write(int dir, const char *file, const struct vm_config *c,
 		m && m->to[0] ? "when the guest moved away" : "when the guest began to live here");
 	inifile_print(to, c, m);
 	if (fflush(to) == EOF || ferror(to) || fsync(fd) < 0)
-		rc = err_errno(e, "cannot write %s/%s", state_dir(), file);
+		rc = err_errno(e, "cannot write %s/%s", ctl_state_dir(), file);
 	fclose(to);
 	return rc;
 }
@@ -85,11 +79,11 @@ int state_keep(const struct vm_config *c, const struct inifile_moved *m, struct 
 	snprintf(fresh, sizeof(fresh), ".%s.ini.%d", c->name, (int)getpid());
 	rc = state_write(dir, fresh, c, m, e);
 	if (rc == 0 && renameat(dir, fresh, dir, file) < 0)
-		rc = err_errno(e, "cannot write %s/%s", state_dir(), file);
+		rc = err_errno(e, "cannot write %s/%s", ctl_state_dir(), file);
 	if (rc < 0)
 		unlinkat(dir, fresh, 0);
 	else if (fsync(dir) < 0)
-		rc = err_errno(e, "cannot write %s", state_dir());
+		rc = err_errno(e, "cannot write %s", ctl_state_dir());
 	close(dir);
 	return rc;
 }
@@ -101,7 +95,7 @@ int state_load(const char *name, struct vm_config *c, struct inifile_moved *m, s
 
 	if (!ctl_name_ok(name))
 		return err_set(e, -EINVAL, "'%s' is not a guest's name", name);
-	if (snprintf(path, sizeof(path), "%s/%s.ini", state_dir(), name) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/%s.ini", ctl_state_dir(), name) >= (int)sizeof(path))
 		return err_set(e, -ENAMETOOLONG, "the state directory's path is too long");
 	if (access(path, F_OK) < 0)
 		return err_set(

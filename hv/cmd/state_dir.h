@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The definitions this host keeps: NAME.ini in the state directory. One is there whether its guest
+ * The definitions this host keeps: NAME.ini in the state directory, ctl_state_dir()
+ * of hv/ctl/history.h. One is there whether its guest
  * runs, has stopped, or has left; after it left the copy says where it went.
  * Next in the flow: inifile.h (their form); run.c, incoming.c and guest_main.c write them.
  */
@@ -10,11 +11,6 @@
 #include <stdbool.h>
 
 #include "hv/cmd/inifile.h"
-
-#define STATE_DIR_DEFAULT "/var/lib/watari"
-
-/* $WATARI_STATE_DIR, or STATE_DIR_DEFAULT where that is unset or empty. */
-const char *state_dir(void);
 
 /*
  * Writes the definition, on disk as a whole or not at all when this returns; makes the directory,
