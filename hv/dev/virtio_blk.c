@@ -238,6 +238,11 @@ static void vblk_dev_resume(void *self)
 	virtio_lock(v);
 	/* Whoever was to take the guest over lets go of the image as its process ends. */
 	vblk_lock_again(d, VBLK_LOCK_BACK_MS);
+	/* The timer, which spares the blackout this, runs only while a driver uses the disk. */
+	if (block_locked(d->block) && !d->noted && !virtio_features(v)) {
+		block_lock_note(d->block, d->guest);
+		d->noted = true;
+	}
 	vblk_timer_arm(d);
 	virtio_unlock(v);
 	virtio_dev_resume(v);

@@ -46,11 +46,13 @@ refused() {
 	receiver B; to_b=$PORT
 	on A migrate bird --to "127.0.0.1:$to_b"
 	lives B bird
-	refused "guest bird on host"
+	# Its process there, not the one that it left.
+	refused "guest bird on host $(hostname), process $(field B bird pid)"
 	on B migrate bird --to "127.0.0.1:$to_a"
 	lives A bird
 	refused "guest bird on host"
 	on A kill bird
+	[ ! -e disk.img.holder ]
 	start C other --memory 128M --disk "$DISK" --append "$WORK"
 	lives C other
 }
