@@ -25,15 +25,8 @@ static error_t attach_option(int key, char *arg, struct argp_state *state)
 	const char **name = state->input;
 
 	switch (key) {
-	case ARGP_KEY_ARG:
-		if (*name)
-			argp_error(state, "one guest at a time: what is '%s'?", arg);
-		*name = arg;
-		break;
-	case ARGP_KEY_END:
-		if (!*name)
-			argp_error(state, "which guest? NAME is missing");
-		break;
+	case ARGP_KEY_ARG: cmd_take_name(name, arg, state); break;
+	case ARGP_KEY_END: cmd_need_name(*name, state); break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;

@@ -38,10 +38,7 @@ static error_t balloon_option(int key, char *arg, struct argp_state *state)
 			argp_error(state, "one guest and one size: what is '%s'?", arg);
 		*(a->name ? &a->size : &a->name) = arg;
 		break;
-	case ARGP_KEY_END:
-		if (!a->name)
-			argp_error(state, "which guest? NAME is missing");
-		break;
+	case ARGP_KEY_END: cmd_need_name(a->name, state); break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;

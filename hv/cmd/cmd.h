@@ -49,6 +49,10 @@ int cmd_fail(const struct err *e);
  */
 void cmd_parse(const struct argp *argp, int argc, char **argv, void *input);
 
+/* For an argp parser: the argument NAME, of which there is one, and that it is there at the end. */
+void cmd_take_name(const char **name, const char *arg, struct argp_state *state);
+void cmd_need_name(const char *name, struct argp_state *state);
+
 /* "auto", "ring", "log". */
 int cmd_tracking_parse(const char *text, enum vm_tracking *out, struct err *e);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hv/cmd/cmd.h"
 #include "hv/cmd/state_dir.h"
 #include "hv/vm/definition.h"
 
@@ -75,9 +76,7 @@ static error_t define_option(int key, char *arg, struct argp_state *state)
 	struct define_args *a = state->input;
 
 	if (key == ARGP_KEY_ARG) {
-		if (a->source)
-			argp_error(state, "one guest at a time: what is '%s'?", arg);
-		a->source = arg;
+		cmd_take_name(&a->source, arg, state);
 		return 0;
 	}
 	for (const struct argp_option *o = define_options; o->name; o++) {

@@ -25,11 +25,7 @@ static error_t history_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'j': a->json = true; break;
-	case ARGP_KEY_ARG:
-		if (a->name)
-			argp_error(state, "one guest at a time: what is '%s'?", arg);
-		a->name = arg;
-		break;
+	case ARGP_KEY_ARG: cmd_take_name(&a->name, arg, state); break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;

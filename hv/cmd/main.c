@@ -87,6 +87,19 @@ static int cmd_help(int argc, char **argv)
 	return main_run(c, 2, args);
 }
 
+void cmd_take_name(const char **name, const char *arg, struct argp_state *state)
+{
+	if (*name)
+		argp_error(state, "one guest at a time: what is '%s'?", arg);
+	*name = arg;
+}
+
+void cmd_need_name(const char *name, struct argp_state *state)
+{
+	if (!name)
+		argp_error(state, "which guest? NAME is missing");
+}
+
 int cmd_fail(const struct err *e)
 {
 	fflush(stdout);

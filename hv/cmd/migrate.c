@@ -122,11 +122,7 @@ static error_t migrate_option(int key, char *arg, struct argp_state *state)
 	case MIGRATE_TIMEOUT + MIG_LIMIT_FROZEN: a->limits.text[key - MIGRATE_TIMEOUT] = arg; break;
 	case 'v': a->verbose = true; break;
 	case 'j': a->json = true; break;
-	case ARGP_KEY_ARG:
-		if (a->name)
-			argp_error(state, "one guest at a time: what is '%s'?", arg);
-		a->name = arg;
-		break;
+	case ARGP_KEY_ARG: cmd_take_name(&a->name, arg, state); break;
 	case ARGP_KEY_END:
 		if (!a->name || !a->to)
 			argp_error(state, "%s is missing", a->name ? "--to" : "NAME");

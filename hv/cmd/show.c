@@ -26,11 +26,7 @@ static error_t show_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'j': a->json = true; break;
-	case ARGP_KEY_ARG:
-		if (a->source)
-			argp_error(state, "one guest at a time: what is '%s'?", arg);
-		a->source = arg;
-		break;
+	case ARGP_KEY_ARG: cmd_take_name(&a->source, arg, state); break;
 	case ARGP_KEY_END:
 		if (!a->source)
 			argp_error(state, "which guest? NAME is missing, or a FILE");

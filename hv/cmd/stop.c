@@ -40,15 +40,8 @@ static error_t stop_option(int key, char *arg, struct argp_state *state)
 	case STOP_TIMEOUT: a->timeout = arg; break;
 	case STOP_FORCE: a->force = true; break;
 	case 'j': a->json = true; break;
-	case ARGP_KEY_ARG:
-		if (a->name)
-			argp_error(state, "one guest at a time: what is '%s'?", arg);
-		a->name = arg;
-		break;
-	case ARGP_KEY_END:
-		if (!a->name)
-			argp_error(state, "which guest? NAME is missing");
-		break;
+	case ARGP_KEY_ARG: cmd_take_name(&a->name, arg, state); break;
+	case ARGP_KEY_END: cmd_need_name(a->name, state); break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;
