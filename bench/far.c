@@ -186,7 +186,7 @@ static void far_line(struct far *f, char *line, char *answer, size_t n)
 		rc = far_report(f, line + 7, answer, n, &e);
 	} else if (strncmp(line, "end ", 4) == 0 && far_name(line + 4)) {
 		far_forget(f);
-		ctl_ask(f->ends.end[0].dir, line + 4, "kill", NULL, NULL);
+		ctl_kill(f->ends.end[0].dir, line + 4, NULL, NULL);
 	} else {
 		rc = err_set(&e, -EPROTO, "what is '%.60s'", line);
 	}

@@ -178,7 +178,7 @@ static int watari_hold(struct bench_guest *g, bool on, struct err *e)
 static void watari_end(struct bench_guest *g)
 {
 	for (int end = 0; end < 2; end++)
-		ctl_ask(watari_dir(g, end), g->name, "kill", NULL, NULL);
+		ctl_kill(watari_dir(g, end), g->name, NULL, NULL);
 	observe_detach(&g->to);
 	observe_detach(&g->at);
 }

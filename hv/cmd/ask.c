@@ -49,9 +49,12 @@ int ask_run(const struct ask *a, int argc, char **argv)
 	struct ask_args args = { 0 };
 	struct err e = { 0 };
 	json_t *answer;
+	int rc;
 
 	cmd_parse(&argp, argc, argv, &args);
-	if (ctl_ask(NULL, args.name, a->op, &answer, &e) < 0) {
+	rc = a->ask ? a->ask(NULL, args.name, &answer, &e)
+		    : ctl_ask(NULL, args.name, a->op, &answer, &e);
+	if (rc < 0) {
 		if (a->explain)
 			a->explain(args.name, &e);
 		return cmd_fail(&e);

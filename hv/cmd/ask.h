@@ -10,6 +10,8 @@
 struct ask {
 	const char *op;  /* of docs/control-socket.md */
 	const char *doc; /* for --help */
+	/* Asks it; NULL: ctl_ask(). */
+	int (*ask)(const char *dir, const char *name, json_t **answer, struct err *e);
 	/* Tells a person what the answer is. */
 	void (*tell)(const char *name, const json_t *answer);
 	/* Finds better words for why nobody answered; may be NULL. */

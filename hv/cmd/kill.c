@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "hv/cmd/ask.h"
+#include "hv/ctl/client.h"
 
 static void kill_tell(const char *name, const json_t *answer)
 {
@@ -13,7 +14,7 @@ static void kill_tell(const char *name, const json_t *answer)
 int cmd_kill(int argc, char **argv)
 {
 	static const struct ask a = {
-		.op = "kill",
+		.ask = ctl_kill,
 		.doc = "End guest NAME at once, as pulling its plug would. The guest is not asked.",
 		.tell = kill_tell,
 	};

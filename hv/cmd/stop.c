@@ -96,16 +96,19 @@ static int stop_run(const struct stop_args *a, const char **how, struct err *e)
 	struct ctl_client *c = NULL;
 	json_t *request = json_pack("{s:s}", "op", "stop");
 	uint64_t timeout;
-	int rc = duration_parse(a->timeout, &timeout, e);
+	int rc = duration_parse(a->timeout, &timeout, e), process = -1;
 
 	if (rc == 0)
 		rc = ctl_client_open(&c, NULL, a->name, e);
+	if (rc == 0)
+		process = ctl_client_process(c);
 	if (rc == 0)
 		rc = ctl_client_send(c, request, e);
 	if (rc == 0)
 		rc = stop_wait(a, c, timeout, e);
 	json_decref(request);
 	ctl_client_close(c);
+	ctl_process_gone(process, rc > 0 ? CTL_END_MS : 0);
 	*how = "powered off";
 	if (rc)
 		return rc < 0 ? rc : 0;
@@ -115,7 +118,7 @@ static int stop_run(const struct stop_args *a, const char **how, struct err *e)
 			"--force ends it then, and so does 'watari kill'",
 			a->name, a->timeout);
 	*how = "did not power off in time and is ended";
-	return ctl_ask(NULL, a->name, "kill", NULL, e);
+	return ctl_kill(NULL, a->name, NULL, e);
 }
 
 int cmd_stop(int argc, char **argv)

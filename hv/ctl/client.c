@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hv/base/clock.h"
@@ -97,6 +98,27 @@ static int client_gone(const struct ctl_client *c, struct err *e)
 	return err_set(e, -ECONNRESET, "guest '%s' ended before it answered", c->name);
 }
 
+int ctl_client_process(const struct ctl_client *c)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+
+	/* The kernel names whoever called listen(), in our own numbers; 0: not one we can see. */
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 || peer.pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
+bool ctl_process_gone(int process, int timeout_ms)
+{
+	struct pollfd p = { .fd = process, .events = POLLIN };
+	bool gone = process >= 0 && poll(&p, 1, timeout_ms) > 0;
+
+	if (process >= 0)
+		close(process);
+	return gone;
+}
+
 int ctl_client_send(struct ctl_client *c, const json_t *request, struct err *e)
 {
 	char *line = json_dumps(request, JSON_COMPACT);
@@ -175,10 +197,27 @@ int ctl_ask(const char *dir, const char *name, const char *op, json_t **answer, 
 	return ctl_ask_json(dir, name, json_pack("{s:s}", "op", op), answer, e);
 }
 
+/* One request to an open client, one answer. */
+static int client_ask(struct ctl_client *c, const json_t *request, json_t **answer, struct err *e)
+{
+	json_t *a = NULL;
+	int rc = ctl_client_send(c, request, e);
+
+	if (rc == 0)
+		rc = ctl_client_recv(c, &a, CTL_ANSWER_MS, e);
+	if (rc == 0)
+		rc = err_set(e, -ETIMEDOUT, "guest '%s' does not answer", c->name);
+	else if (rc == 1)
+		rc = ctl_answer_check(a, e);
+	if (rc == 0 && answer)
+		*answer = json_incref(a);
+	json_decref(a);
+	return rc;
+}
+
 int ctl_ask_json(const char *dir, const char *name, json_t *request, json_t **answer, struct err *e)
 {
 	struct ctl_client *c = NULL;
-	json_t *a = NULL;
 	int rc;
 
 	if (answer)
@@ -186,18 +225,29 @@ int ctl_ask_json(const char *dir, const char *name, json_t *request, json_t **an
 	rc = request ? ctl_client_open(&c, dir, name, e)
 		     : err_set(e, -ENOMEM, "no memory for a request");
 	if (rc == 0)
-		rc = ctl_client_send(c, request, e);
-	if (rc == 0)
-		rc = ctl_client_recv(c, &a, CTL_ANSWER_MS, e);
-	if (rc == 0)
-		rc = err_set(e, -ETIMEDOUT, "guest '%s' does not answer", name);
-	else if (rc == 1)
-		rc = ctl_answer_check(a, e);
-	if (rc == 0 && answer)
-		*answer = json_incref(a);
-	json_decref(a);
+		rc = client_ask(c, request, answer, e);
 	json_decref(request);
 	ctl_client_close(c);
+	return rc;
+}
+
+int ctl_kill(const char *dir, const char *name, json_t **answer, struct err *e)
+{
+	json_t *request = json_pack("{s:s}", "op", "kill");
+	struct ctl_client *c = NULL;
+	int process = -1, rc;
+
+	if (answer)
+		*answer = NULL;
+	rc = request ? ctl_client_open(&c, dir, name, e)
+		     : err_set(e, -ENOMEM, "no memory for a request");
+	if (rc == 0) {
+		process = ctl_client_process(c);
+		rc = client_ask(c, request, answer, e);
+	}
+	ctl_client_close(c);
+	json_decref(request);
+	ctl_process_gone(process, rc == 0 ? CTL_END_MS : 0);
 	return rc;
 }
 

@@ -8,12 +8,14 @@
 #define WATARI_CTL_CLIENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "hv/base/err.h"
 #include "hv/ctl/proto.h"
 
-#define CTL_ANSWER_MS 4000 /* how long a guest may take to answer anything but a move */
+#define CTL_ANSWER_MS 4000  /* how long a guest may take to answer anything but a move */
+#define CTL_END_MS    20000 /* how long an ended guest's process may take to give all back */
 
 struct ctl_client;
 
@@ -34,6 +36,13 @@ int ctl_client_send(struct ctl_client *c, const json_t *request, struct err *e);
  * -ECONNRESET when the guest's process ended, -EPROTO when it speaks no JSON.
  */
 int ctl_client_recv(struct ctl_client *c, json_t **out, int timeout_ms, struct err *e);
+/*
+ * Waits until the guest's process is gone, and with it its memory and the locks on its disks.
+ * @process is of ctl_client_process(), taken while it lived, and is closed. False: not in
+ * @timeout_ms, or @process is negative.
+ */
+int ctl_client_process(const struct ctl_client *c); /* a pidfd, or -1 where it cannot be seen */
+bool ctl_process_gone(int process, int timeout_ms);
 /* Tells the guest that nobody waits any more (a move is given up), and keeps reading possible. */
 void ctl_client_give_up(struct ctl_client *c);
 
@@ -45,6 +54,12 @@ int ctl_ask(const char *dir, const char *name, const char *op, json_t **answer, 
 /* The same with a whole @request, which is released. */
 int ctl_ask_json(
 	const char *dir, const char *name, json_t *request, json_t **answer, struct err *e);
+
+/*
+ * Ends guest @name at once and waits for its process, CTL_END_MS at most: what a guest with very
+ * much memory does not end in goes on without us.
+ */
+int ctl_kill(const char *dir, const char *name, json_t **answer, struct err *e);
 
 /*
  * The names of the guests that live in @dir (NULL: as above), sorted; sockets whose process is

@@ -105,14 +105,19 @@ beyond() {
 	[ "$(report "$1" "$2" "$3")" -gt "$4" ]
 }
 
-# fails TEXT COMMAND...: exit 1 within 5 s, one sentence with TEXT on stderr.
+# fails TEXT COMMAND...: exit 1 within 5 s, one sentence with TEXT on stderr. A machine that others
+# use too may hold anything up for seconds: only what is late three times over takes that long.
 fails() {
-	local text=$1 begin=$EPOCHREALTIME
+	local text=$1 begin took try
 	shift
-	run --separate-stderr "$@"
-	local took=$(((${EPOCHREALTIME/[.,]/} - ${begin/[.,]/}) / 1000))
-	echo "status $status after $took ms; stderr: $stderr; stdout: $output"
-	[ "$status" -eq 1 ]
+	for try in 1 2 3; do
+		begin=$EPOCHREALTIME
+		run --separate-stderr "$@"
+		took=$(((${EPOCHREALTIME/[.,]/} - ${begin/[.,]/}) / 1000))
+		echo "try $try: status $status after $took ms; stderr: $stderr; stdout: $output"
+		[ "$status" -eq 1 ] || return 1
+		[ "$took" -ge 5000 ] || break
+	done
 	[ "$took" -lt 5000 ]
 	[[ $stderr == *"$text"* ]]
 	[[ $stderr == "watari: "* ]]

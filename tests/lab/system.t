@@ -85,13 +85,16 @@ lines_whole() {
 		END { print $n // 0, " lines\n"; exit($n < 50) }' "$dir/console"
 }
 
-# What the report says that a boot alone does not: after the first move, and what failed.
+# What the report says that a boot alone does not: after the first move, and what failed. The kernel
+# says once, at a boot as well, that its timer's interrupt took long: so it is where the emulated
+# host is slow, and the guest's clock goes on through a blackout by design.
 report_clean() {
 	grep -q '^life: report ends' "$dir/console" || { echo "there is no report"; return 1; }
 	perl -ne 'BEGIN { $first = shift }
 		$in = 1 if /^life: report begins/; $in = 0 if /^life: report ends/;
 		next unless $in; print;
 		$bad++ if /^failed: /;
+		next if /hrtimer: interrupt took \d+ ns/;
 		$bad++ if /^(?:warning|kernel): \[\s*([\d.]+)\]/ && $1 > $first;
 		END { exit !!$bad }' "$first_move" "$dir/console"
 }

@@ -222,13 +222,15 @@ static void a_limited_rate_is_not_predicted_for_the_frozen_guest(void **state)
 	assert_true(m->sres.predicted_blackout_ns < m->limit_ns);
 }
 
-/* A round of the working set takes half a second and leaves all of it dirty again: the limit is
- * less. */
+/*
+ * A round of the working set takes half a second, a tenth of which the link takes ahead, and leaves
+ * all of it dirty again: the limit is far less.
+ */
 static void move_too_fast(struct move *m)
 {
 	m->src.greedy = true;
 	narrow.rate = 4ull << 20;
-	m->limit_ns = 400000000;
+	m->limit_ns = 100000000;
 	move_run(m);
 	if (m->src.share_least == SOURCE_SHARE_FULL)
 		fail_msg("not slowed down: %s, %u rounds", m->serr.msg, m->sres.rounds);
