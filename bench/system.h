@@ -62,6 +62,7 @@ struct bench_guest {
 	struct bench_ends *ends;
 	char name[32];
 	struct observed at, to; /* where it runs, where it has just moved to */
+	bool held;              /* all its vCPUs are stopped */
 	/* watari */
 	int end;            /* that it runs at */
 	const char *remote; /* HOST:PORT of a receiver elsewhere, to which it moves; or NULL */
