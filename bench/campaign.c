@@ -18,7 +18,6 @@
 
 #define CAMPAIGN_STRIKES  2 /* turns in a row that may fail: a crowded machine is no verdict */
 #define CAMPAIGN_GUESS_NS (6 * NSEC_PER_SEC) /* a move, before the first one is over */
-#define CAMPAIGN_MOVES    2                  /* of a turn: there, and back */
 
 /* The one case that runs, and where. */
 struct stage {
@@ -240,11 +239,11 @@ static int campaign_move(
 	return 1;
 }
 
-/* A turn of series @i: there and back, with one window between the two. */
+/* A turn of series @i: moves with one window between each two. */
 static int campaign_turn(struct stage *s, unsigned i, struct err *e)
 {
-	unsigned left = campaign_left(s->k, &s->series[i]);
-	unsigned moves = left < CAMPAIGN_MOVES ? left : CAMPAIGN_MOVES;
+	unsigned left = campaign_left(s->k, &s->series[i]), turn = bench_plan_turn(s->k->plan);
+	unsigned moves = left < turn ? left : turn;
 	struct bench_chain chain = { 0 };
 	int rc = 1;
 
@@ -263,6 +262,8 @@ static int campaign_case(struct stage *s, unsigned number, struct err *e)
 	const struct bench_plan *plan = s->k->plan;
 	const struct bench_config *c = &plan->cases[number];
 	unsigned cpus = plan->pin.text ? (unsigned)CPU_COUNT(&plan->pin.set) : s->k->machine.cpus;
+	unsigned each = bench_plan_turn(plan);
+	unsigned turns = (plan->runs + plan->warm_ups + each - 1) / each;
 	char title[256];
 	int rc = 0;
 
@@ -278,8 +279,7 @@ static int campaign_case(struct stage *s, unsigned number, struct err *e)
 		progress_line(s->p,
 			"  memory is short: every move has a guest started for it, which takes longer");
 	memset(s->up, 0, sizeof(s->up));
-	for (unsigned turn = 0; turn * CAMPAIGN_MOVES < plan->runs + plan->warm_ups && rc == 0;
-		turn++)
+	for (unsigned turn = 0; turn < turns && rc == 0; turn++)
 		for (unsigned i = 0; i < s->n && rc == 0; i++) {
 			unsigned which = (turn + i) % s->n;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A whole measurement: for every case of a plan, each system's guest is started, then the systems
- * take turns, a move there and one back, in an order that rotates. Whoever's turn it is not stands
- * still. Next in the flow: report.h.
+ * take turns of a few moves (bench_plan_turn()), in an order that rotates. Whoever's turn it is not
+ * stands still. Next in the flow: report.h.
  */
 #ifndef WATARI_BENCH_CAMPAIGN_H
 #define WATARI_BENCH_CAMPAIGN_H

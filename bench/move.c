@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the order of a measured move (see move.h): quiet window, gaps restarted, the move, the guest
- * found again, a second more, gaps read, and only then a pause to verify. Nothing of the measuring
- * may fall into the windows but the observer, which is in both, and looks at the costs.
- * Next in the flow: bench/campaign.c.
+ * Owns the order of a measured move (see move.h): quiet window, the guest held and the target
+ * prepared, gaps restarted, the move, the guest found again, a second more, gaps read, and only
+ * then a pause to verify. Nothing of the measuring may fall into the windows but the observer,
+ * which is in all of them, and looks at the costs. Next in the flow: bench/campaign.c.
  */
 #include "bench/move.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -261,10 +262,8 @@ static int move_buckets(const struct watch *w, const struct bench_calm *c,
 static int move_gather(struct trace *t, const struct bench_calm *c, const struct move_times *m,
 	struct bench_run *out, struct err *e)
 {
-	/* With a pause since the window its rate still holds, its readings do not. */
-	struct watch_span before = { out->quiet_shared ? m->awake : c->span.to - NSEC_PER_SEC / 3,
-		m->start };
-	struct watch_span after = { m->moved, m->end };
+	/* The guest has stood still since the window: its rate still holds, its readings do not. */
+	struct watch_span before = { m->awake, m->start }, after = { m->moved, m->end };
 	int64_t lost = 0;
 	int rc;
 
@@ -324,6 +323,15 @@ static int move_measure(struct bench_guest *g, struct trace *t, const struct ben
 	return rc;
 }
 
+static int move_hold(struct bench_guest *g, bool on, struct err *e)
+{
+	int rc = g->held == on ? 0 : g->sys->hold(g, on, e);
+
+	if (rc == 0)
+		g->held = on;
+	return rc;
+}
+
 /* The source's end, the guest held, its memory compared. */
 static int move_settle(
 	struct bench_guest *g, const struct bench_how *how, struct bench_run *out, struct err *e)
@@ -331,8 +339,7 @@ static int move_settle(
 	int rc = how->still ? 0 : g->sys->leave(g, e);
 
 	if (rc == 0)
-		rc = g->sys->hold(g, true, e);
-	g->held = rc == 0;
+		rc = move_hold(g, true, e);
 	move_take(out, STEP_LEAVE);
 	if (rc == 0 && g->to.fd >= 0 && how->verify) {
 		rc = verify_compare(&g->at, &g->to, &out->verify, e);
@@ -347,19 +354,44 @@ static int move_settle(
 }
 
 /* The guest runs from now on, and is looked at. */
-static int move_wake(struct bench_guest *g, struct bench_chain *c, struct progress *p,
-	struct bench_run *out, struct err *e)
+static int move_wake(
+	struct bench_guest *g, struct bench_chain *c, struct progress *p, struct err *e)
 {
-	int rc = g->held ? g->sys->hold(g, false, e) : 0;
+	int rc = move_hold(g, false, e);
 
-	g->held = false;
 	if (rc == 0 && !c->going) {
 		rc = trace_start(&c->trace, g->ends, p, &g->at, e);
 		c->going = true; /* whatever of it there is has to be ended */
 	}
-	if (rc == 0)
-		rc = ends_wait(g->ends, -1, MOVE_SETTLE_MS, e);
-	move_take(out, STEP_WAKE);
+	return rc < 0 ? rc : ends_wait(g->ends, -1, MOVE_SETTLE_MS, e);
+}
+
+static void *move_release(void *warm)
+{
+	warm_release(warm);
+	return NULL;
+}
+
+/*
+ * The guest held, everything that a move needs: the target's process starts while memory is let go
+ * of and the process that the guest left last ends.
+ */
+static int move_prepare(struct bench_guest *g, struct warm *warm, struct err *e)
+{
+	pthread_t thread;
+	int rc = move_hold(g, true, e);
+	bool beside = rc == 0 && warm && pthread_create(&thread, NULL, move_release, warm) == 0;
+
+	if (rc == 0) {
+		rc = g->sys->prepare(g, e);
+		if (rc < 0)
+			err_wrap(e, "preparing the target");
+	}
+	if (beside)
+		pthread_join(thread, NULL);
+	else if (warm)
+		warm_release(warm);
+	ends_left(g->ends);
 	return rc;
 }
 
@@ -389,25 +421,27 @@ int bench_move(struct bench_guest *g, const struct bench_how *how, struct progre
 	struct bench_chain *c = how->chain;
 	struct bench_calm calm = c->calm;
 	struct move_times m = { 0 };
-	int rc;
+	int rc = 0;
 
-	out->quiet_shared = c->going;
 	g->to = OBSERVED_NONE;
-	rc = how->still ? 0 : g->sys->prepare(g, e);
-	if (rc < 0)
-		return err_wrap(e, "preparing the target");
-	move_take(out, STEP_PREPARE);
-	rc = move_wake(g, c, p, out, e);
-	m.awake = clock_mono_ns();
-	if (rc == 0 && !out->quiet_shared)
-		rc = move_calm(&c->trace, &g->at, quiet, &calm, e);
+	out->quiet_shared = c->going;
+	if (!out->quiet_shared) {
+		ends_left(g->ends);
+		rc = move_wake(g, c, p, e);
+		if (rc == 0)
+			rc = move_calm(&c->trace, &g->at, quiet, &calm, e);
+	}
 	move_calm_note(&calm, out);
 	move_take(out, STEP_QUIET);
-	if (how->warm)
-		warm_release(how->warm);
+	if (rc == 0 && !how->still)
+		rc = move_prepare(g, how->warm, e);
+	move_take(out, STEP_PREPARE);
+	if (rc == 0)
+		rc = move_wake(g, c, p, e);
+	m.awake = clock_mono_ns();
 	if (rc == 0)
 		rc = move_arm(&c->trace, &g->at, e);
-	move_take(out, STEP_RELEASE);
+	move_take(out, STEP_WAKE);
 	if (rc == 0)
 		rc = move_measure(g, &c->trace, how, &m, out, e);
 	if (rc == 0)

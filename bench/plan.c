@@ -204,6 +204,15 @@ static uint64_t plan_guest(const struct bench_config *c)
 	return bench_config_filled(c) + PLAN_OVERHEAD;
 }
 
+unsigned bench_plan_turn(const struct bench_plan *p)
+{
+	unsigned moves = (p->runs + p->warm_ups) / PLAN_TURNS;
+
+	if (moves > PLAN_TURN_MAX)
+		return PLAN_TURN_MAX;
+	return moves ? moves : 1;
+}
+
 unsigned bench_plan_fit(const struct bench_config *c, unsigned want)
 {
 	uint64_t have = plan_available() / 20 * 19, guests = have / plan_guest(c);

@@ -7,11 +7,10 @@
 
 static const char *const step_name[STEPS] = {
 	[STEP_BOOT] = "boot",
-	[STEP_WAKE] = "wake",
 	[STEP_WARM] = "warm",
-	[STEP_PREPARE] = "prepare",
 	[STEP_QUIET] = "quiet",
-	[STEP_RELEASE] = "release",
+	[STEP_PREPARE] = "prepare",
+	[STEP_WAKE] = "wake",
 	[STEP_MOVE] = "move",
 	[STEP_AFTER] = "after",
 	[STEP_LEAVE] = "leave",

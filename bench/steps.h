@@ -11,14 +11,14 @@
 
 enum bench_step {
 	STEP_BOOT,    /* a guest is started and fills its memory */
-	STEP_WAKE,    /* the one that is there goes on */
 	STEP_WARM,    /* memory for the target is touched */
-	STEP_PREPARE, /* the target's process starts */
 	STEP_QUIET,   /* the window without a move */
-	STEP_RELEASE, /* memory is let go of, the gaps are restarted */
+	STEP_PREPARE, /* the target's process starts, the last source's is gone, memory is let go of
+		       */
+	STEP_WAKE,    /* the guest goes on, and its gaps are restarted */
 	STEP_MOVE,    /* from the request to the answer */
 	STEP_AFTER,   /* the guest found at the target, and the window after */
-	STEP_LEAVE,   /* the source ends, the guest is held */
+	STEP_LEAVE,   /* the source is told to end, the guest is held */
 	STEP_VERIFY,  /* memory is compared */
 	STEPS
 };

@@ -36,11 +36,11 @@ struct bench_system {
 	 */
 	int (*move)(struct bench_guest *g, struct trace *t, struct mig_result *out, json_t **raw,
 		bool *stays, struct err *e);
-	/* After a move, the source ends; after one that failed, what was prepared. */
+	/* After a move, the source is told to end; after one that failed, what was prepared. */
 	int (*leave)(struct bench_guest *g, struct err *e);
 	/* Stops (@on) or restarts all vCPUs. */
 	int (*hold)(struct bench_guest *g, bool on, struct err *e);
-	/* Ends every process of the guest. */
+	/* Ends every process of the guest; the last may take its time (ends_left()). */
 	void (*end)(struct bench_guest *g);
 };
 
