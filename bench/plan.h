@@ -19,6 +19,7 @@
 #define PLAN_SYSTEMS_MAX   12 /* of one case */
 #define PLAN_TURNS         5  /* of a system in a case, at least, if it makes so many moves */
 #define PLAN_TURN_MAX      4  /* moves of one */
+#define PLAN_PEER_MODES    3  /* of the peer if none is asked for: all but postcopy */
 #define PLAN_PEER_CHANNELS 2  /* of QEMU's multifd */
 
 struct bench_plan {

@@ -78,7 +78,7 @@ struct bench_guest {
  * and others with a sentence that says what is missing.
  */
 int bench_peer_find(struct bench_ends *x, struct bench_plan *p, struct err *e);
-/* The modes of the peer; NULL-terminated. */
+/* The modes of the peer, postcopy last; NULL-terminated. */
 extern const char *const bench_qemu_modes[];
 
 #endif

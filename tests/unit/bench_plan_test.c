@@ -41,7 +41,12 @@ static void transports_and_modes_are_systems_not_cases(void **state)
 
 	(void)state;
 	assert_int_equal(bench_plan_init(&p, &e), 0);
+	assert_int_equal(p.modes, 3); /* postcopy is measured when it is asked for */
+	for (unsigned i = 0; i < p.modes; i++)
+		assert_string_not_equal(p.mode[i], "postcopy");
+	assert_int_equal(bench_plan_set(&p, "peer-mode", "all", &e), 0);
 	assert_int_equal(p.modes, 4);
+	assert_string_equal(p.mode[3], "postcopy");
 	assert_int_equal(bench_plan_set(&p, "transport", "tcp,uring", &e), 0);
 	assert_int_equal(bench_plan_set(&p, "peer-mode", "multifd", &e), 0);
 	assert_int_equal(p.transports, 2);
