@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the file of guest RAM, a memfd as a rule (backing.h), and its mapping (see gmem.h). Must never touch a page nobody asked
- * for: holes are what makes a large, mostly idle guest cheap to move.
- * Next in the flow: dirty.c.
+ * Owns the file of guest RAM, a memfd as a rule (backing.h), and its mapping (see gmem.h). Must
+ * never touch a page nobody asked for: holes are what makes a large, mostly idle guest cheap to
+ * move. Next in the flow: dirty.c.
  */
 #include "hv/mem/gmem.h"
 
