@@ -22,7 +22,7 @@
 #define PLAN_RUNS_MAX 100000
 
 static const char *const plan_list_options[] = { "memory", "workset", "rate", "pattern", "content",
-	"vcpus", "downtime-limit", "fill", "streams", "on-stall", "test-stall" };
+	"vcpus", "downtime-limit", "fill", "streams", "on-stall", "thp", "test-stall" };
 
 /* The peer's first @n modes, or as many as it has. */
 static void plan_modes_first(struct bench_plan *p, unsigned n)
