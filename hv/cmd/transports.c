@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "transport-rdma/xrdma.h"
 #include "transport-tcp/xtcp.h"
@@ -54,8 +53,8 @@ static void *transports_load(void *arg)
 {
 	(void)arg;
 	pthread_setname_np(pthread_self(), "transports");
-	/* On Linux of this thread alone: whatever the guest does goes first. */
-	setpriority(PRIO_PROCESS, 0, 19);
+	/* At no lower priority than others: a move that comes meanwhile waits for the linker's
+	 * lock. */
 	xrdma_warm();
 	return NULL;
 }
