@@ -101,7 +101,8 @@ struct mig_result {
  *  <0, committed   in doubt: the target was told to run the guest and did not answer; the source
  *                  stays frozen, the message says so
  * @chosen is called from this thread once it is known how the guest travels, with the note of
- * choose_transport(); @progress too, at least every 100 ms while something moves. Both may be NULL.
+ * choose_transport(), then @check; @progress too, at least every 100 ms while something moves. All
+ * may be NULL.
  * @cancel, an int that is 0, is where other threads give the move up: mig_cancel() of cancel.h.
  */
 struct mig_source_args {
@@ -116,6 +117,10 @@ struct mig_source_args {
 	struct rdv_offer offer;        /* filled by the caller except transport and streams */
 	struct mig_params params;
 	void (*chosen)(void *arg, const struct xport_ops *xport, const char *note);
+	/* Checks, over the rendezvous @fd, before the offer; an error gives the move up. May be
+	 * NULL. */
+	int (*check)(void *arg, int fd, const struct xport_ops *xport, uint64_t timeout_ns,
+		struct err *e);
 	void (*progress)(void *arg, const struct mig_progress *p);
 	void *arg;
 	int *cancel;       /* may be NULL */

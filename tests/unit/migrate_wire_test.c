@@ -94,7 +94,7 @@ static void *pair_target(void *arg)
 
 	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_offer_read(p->fd[1], &able, p->offer, LIMIT, &p->err);
+		p->rc = rdv_offer_read(p->fd[1], &able, NULL, p->offer, LIMIT, &p->err);
 	if (!p->rc)
 		p->rc = rdv_accept_send(p->fd[1], &a, LIMIT, &p->err);
 	if (!p->rc)
@@ -172,7 +172,7 @@ static void *pair_keeper(void *arg)
 
 	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_offer_read(p->fd[1], &able, p->offer, LIMIT, &p->err);
+		p->rc = rdv_offer_read(p->fd[1], &able, NULL, p->offer, LIMIT, &p->err);
 	if (!p->rc)
 		p->rc = rdv_kept_send(p->fd[1], LIMIT, &p->err);
 	return NULL;
@@ -252,7 +252,7 @@ static void a_stranger_is_no_watari(void **state)
 	/* the other end has our HELLO, and then it hears a stranger */
 	assert_int_equal(write(p->fd[0], http, sizeof(http) - 1), sizeof(http) - 1);
 	assert_int_equal(rdv_hello_read(p->fd[1], &p->memory, LIMIT, &e), 0);
-	assert_int_equal(rdv_offer_read(p->fd[1], &able, p->offer, LIMIT, &e), -EPROTO);
+	assert_int_equal(rdv_offer_read(p->fd[1], &able, NULL, p->offer, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "no watari"));
 }
 
