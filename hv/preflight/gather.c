@@ -20,9 +20,8 @@
 
 #define GATHER_CAP_IPC_LOCK 14 /* linux/capability.h: locks as much as it wants */
 
-/* The number behind @key in a file of lines "key value"; false: it is not there. @format reads it.
- */
-static bool gather_number(const char *path, const char *key, const char *format, uint64_t *v)
+/* The number, to @base, behind @key in a file of lines "key value"; false: it is not there. */
+static bool gather_number(const char *path, const char *key, int base, uint64_t *v)
 {
 	size_t n = strlen(key);
 	char line[256], *end;
