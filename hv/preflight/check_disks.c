@@ -47,6 +47,11 @@ static void disks_file(const struct pf_disk *a, const struct pf_disk *b, struct 
 			"disk '%s': %s there is another file: what was written beside it here is not "
 			"to be read there",
 			a->name, a->path);
+	else if (b->held == PF_NO && b->lock == PF_LOCK_HELD)
+		pf_find(r, PF_FAIL,
+			"disk '%s': %s there is another file in the same folder: the guest's lock is "
+			"not on it",
+			a->name, a->path);
 	else if (a->inode != b->inode)
 		pf_find(r, PF_WARN,
 			"disk '%s': %s is in the same folder there, but is file number %" PRIu64
@@ -61,12 +66,17 @@ static void disks_one(const struct pf_disk *a, const struct pf_disk *b, struct p
 {
 	if (strcmp(a->name, b->name) != 0)
 		pf_find(r, PF_FAIL, "disk '%s': the target says nothing of it", a->name);
-	else if (a->error[0])
-		pf_find(r, PF_WARN, "disk '%s': %s cannot be looked at here: %s", a->name, a->path,
-			a->error);
 	else if (b->error[0])
 		pf_find(r, PF_FAIL, "disk '%s': cannot open %s there: %s", a->name, a->path,
 			b->error);
+	else if (a->error[0])
+		pf_find(r, PF_FAIL, "disk '%s': cannot open %s here: %s", a->name, a->path,
+			a->error);
+	else if (a->held == PF_NO)
+		pf_find(r, PF_FAIL,
+			"disk '%s': %s here is not the image that the guest uses: it was renamed or "
+			"mounted over",
+			a->name, a->path);
 	else if (a->device != b->device)
 		pf_find(r, PF_FAIL, "disk '%s': %s is a %s here and a %s there", a->name, a->path,
 			a->device ? "device" : "file", b->device ? "device" : "file");

@@ -56,9 +56,10 @@ static void check_versions(
 	if (src->protocol != dst->protocol)
 		pf_find(r, PF_FAIL, "protocol %u here (watari %s), %u there (watari %s)",
 			src->protocol, src->software, dst->protocol, dst->software);
-	if (!src->formats[0] || !dst->formats[0])
+	if (src->formats[0] && dst->formats[0])
+		versions_formats(src->formats, dst->formats, r);
+	else
 		pf_find(r, PF_WARN, "the formats of the guest's state are not known");
-	versions_formats(src->formats, dst->formats, r);
 	pf_find(r, PF_PASS,
 		"protocol %u at both ends, watari %s here and %s there, every section of "
 		"state is known there",

@@ -42,6 +42,7 @@ struct pf_disk {
 	char identity[128]; /* of a device: what its vendor made it */
 	uint64_t nonce;     /* source: written beside it, never sent; target: read there */
 	uint64_t digest;    /* read-only: of some blocks of it */
+	enum pf_know held;  /* somebody has a lock on the image itself, as its guest has */
 	enum pf_lock lock;
 	char lock_error[PF_WORDS];
 };

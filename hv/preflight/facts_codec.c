@@ -169,6 +169,7 @@ static void put_disk(const struct pf_disk *d, bool source, struct wbuf *w)
 	/* A target that was told them could repeat them without having looked. */
 	wbuf_u64(w, source ? 0 : d->nonce);
 	wbuf_u64(w, source ? 0 : d->digest);
+	wbuf_u8(w, (uint8_t)d->held);
 	wbuf_u8(w, (uint8_t)d->lock);
 	wbuf_str(w, d->lock_error);
 }
@@ -187,6 +188,7 @@ static void get_disk(struct pf_disk *d, struct rbuf *r)
 	rbuf_str(r, d->identity, sizeof(d->identity));
 	d->nonce = rbuf_u64(r);
 	d->digest = rbuf_u64(r);
+	d->held = codec_know(r);
 	lock = rbuf_u8(r);
 	rbuf_str(r, d->lock_error, sizeof(d->lock_error));
 	if (lock > PF_LOCK_NONE)
@@ -248,7 +250,7 @@ void pf_facts_encode(const struct pf_facts *f, bool source, struct wbuf *w)
 }
 
 /* One section into @f. Those of disks and nets come in the order of their numbers. */
-static int codec_take(struct pf_facts *f, struct section *s, struct err *e)
+static int codec_take(struct pf_facts *f, struct section *s, uint32_t *seen, struct err *e)
 {
 	bool known = true;
 
@@ -265,6 +267,9 @@ static int codec_take(struct pf_facts *f, struct section *s, struct err *e)
 		for (size_t i = 0; i < CODEC_PARTS; i++) {
 			if (strcmp(s->name, codec_parts[i].name) != 0)
 				continue;
+			if (*seen >> i & 1)
+				return err_set(e, -EPROTO, "the peer sent its '%s' twice", s->name);
+			*seen |= 1u << i;
 			codec_parts[i].get(f, &s->body);
 			known = true;
 		}
@@ -282,6 +287,7 @@ int pf_facts_decode(struct pf_facts *f, const void *bytes, size_t n, struct err 
 {
 	struct rbuf r = rbuf_of(bytes, n);
 	struct section s;
+	uint32_t seen = 0;
 	int rc = 1;
 
 	memset(f, 0, sizeof(*f));
@@ -289,7 +295,7 @@ int pf_facts_decode(struct pf_facts *f, const void *bytes, size_t n, struct err 
 		rc = section_next(&r, &s, e);
 		if (rc == 1 && i == CODEC_SECTIONS)
 			rc = err_set(e, -EPROTO, "the peer sent too many facts");
-		if (rc == 1 && codec_take(f, &s, e) < 0)
+		if (rc == 1 && codec_take(f, &s, &seen, e) < 0)
 			rc = -EPROTO;
 	}
 	return rc;

@@ -78,6 +78,20 @@ static uint64_t disk_digest(int fd, uint64_t size)
 	return h ? h : 1;
 }
 
+/*
+ * Whether a lock is on the image, asked without taking one. It is of an open file description, so
+ * that of this very process counts. A path that leads to an image nobody has locked does not lead
+ * to the one a guest uses.
+ */
+static enum pf_know disk_held(int fd)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_OFD_GETLK, &l) < 0)
+		return PF_UNKNOWN;
+	return l.l_type == F_UNLCK ? PF_NO : PF_YES;
+}
+
 /* Opens the image to read and fills in what it is: the descriptor, or -1 and d->error. */
 static int disk_open(struct pf_disk *d)
 {
@@ -100,6 +114,7 @@ static int disk_open(struct pf_disk *d)
 	}
 	d->size = (uint64_t)st.st_size;
 	d->inode = d->device ? 0 : st.st_ino;
+	d->held = disk_held(fd);
 	if (d->device) {
 		if (ioctl(fd, BLKGETSIZE64, &d->size) < 0)
 			d->size = 0;
