@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/base/log.h"
 #include "hv/ctl/history.h"
 #include "hv/ctl/proto.h"
 #include "hv/preflight/gather.h"
@@ -160,6 +161,7 @@ int ctl_preflight_move(const struct ctl_preflight *p, int fd, const struct xport
 	uint64_t timeout_ns, struct pf_report *out, struct err *e)
 {
 	struct preflight_run *r = calloc(1, sizeof(*r));
+	uint64_t begun = clock_mono_ns();
 	int rc;
 
 	if (!r)
@@ -168,6 +170,8 @@ int ctl_preflight_move(const struct ctl_preflight *p, int fd, const struct xport
 	preflight_chosen(&r->src, xport);
 	r->src.downtime_limit_ns = p->downtime_limit_ns;
 	rc = preflight_exchange(r, fd, timeout_ns, false, e);
+	log_debug(
+		"the checks before the move took %.1f ms", (double)(clock_mono_ns() - begun) / 1e6);
 	if (rc == 0) {
 		pf_run(&r->src, &r->dst, p->skip, false, out);
 		rc = pf_report_error(out, e);

@@ -20,6 +20,7 @@
 #include "hv/migrate/rdv_codec.h"
 
 #define RDV_PINGS   8
+#define RDV_CHECKS  4u                   /* of them CHECKs, which take our time */
 #define RDV_ASKS    256u                 /* frames a source may send before its offer */
 #define RDV_FILL_NS (60 * NSEC_PER_MSEC) /* a link is timed for so long ... */
 #define RDV_FILLS   128u                 /* ... or by so many frames of RDV_FRAME_MAX */
@@ -429,17 +430,19 @@ static int rdv_pong(int fd, uint64_t deadline, struct err *e)
 }
 
 static int rdv_facts(int fd, const struct rdv_checker *check, const struct rdv_frame *f,
-	uint64_t deadline, struct err *e)
+	uint64_t *deadline, struct err *e)
 {
+	uint64_t begun = clock_mono_ns();
 	struct wbuf w;
 	int r;
 
 	wbuf_init(&w);
 	r = check->facts(check->arg, f->body, f->len, &w, e);
+	*deadline += clock_mono_ns() - begun; /* our time, not the source's */
 	if (!r && w.len > RDV_FRAME_MAX)
 		r = err_set(e, -EMSGSIZE, "what this host has does not fit a message");
 	if (!r)
-		r = rdv_send(fd, RDV_FACTS, &w, deadline, e);
+		r = rdv_send(fd, RDV_FACTS, &w, *deadline, e);
 	wbuf_fini(&w);
 	return r;
 }
@@ -449,7 +452,7 @@ static int rdv_facts(int fd, const struct rdv_checker *check, const struct rdv_f
 static int rdv_answer(int fd, const struct rdv_checker *check, struct rdv_frame *f,
 	uint64_t deadline, struct err *e)
 {
-	bool checked = false;
+	unsigned checked = 0;
 
 	for (unsigned i = 0; i < RDV_ASKS; i++) {
 		int r = rdv_recv(fd, f, deadline, e);
@@ -458,15 +461,17 @@ static int rdv_answer(int fd, const struct rdv_checker *check, struct rdv_frame 
 			return 1;
 		if (r || !check || f->type == RDV_OFFER || f->type == RDV_DEFINE)
 			return r;
+		if (f->type == RDV_CHECK && checked == RDV_CHECKS)
+			return err_set(e, -EPROTO, "the source asks without end");
 		if (f->type == RDV_CHECK)
-			r = rdv_facts(fd, check, f, deadline, e);
+			r = rdv_facts(fd, check, f, &deadline, e);
 		else if (f->type == RDV_PING)
 			r = rdv_pong(fd, deadline, e);
 		else if (f->type != RDV_CLOCK_END && f->type != RDV_FILL)
 			return 0; /* out of turn: the caller says so */
 		if (r)
 			return r;
-		checked |= f->type == RDV_CHECK;
+		checked += f->type == RDV_CHECK;
 	}
 	return err_set(e, -EPROTO, "the source asks without end");
 }
