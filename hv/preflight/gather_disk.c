@@ -48,7 +48,8 @@ static void disk_line(const char *path, char *out, size_t size)
 /* What the vendor, the device mapper or the loop driver call the device, the same on every host. */
 static void disk_identity(struct pf_disk *d, dev_t dev)
 {
-	static const char *const where[] = { "wwid", "device/wwid", "dm/uuid", "device/serial" };
+	static const char *const where[] = { "wwid", "device/wwid", "dm/uuid", "serial",
+		"device/serial" };
 	char path[96];
 
 	for (size_t i = 0; i < sizeof(where) / sizeof(where[0]) && !d->identity[0]; i++) {
