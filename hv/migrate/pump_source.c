@@ -270,8 +270,12 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 		break;
 	case SOURCE_DO_FREEZE: pump_do_freeze(p); break;
 	case SOURCE_DO_SAVE: pump_do_save(p); break;
-	case SOURCE_DO_COMMIT:
+	case SOURCE_DO_RELEASE:
 		p->loaded_at = clock_mono_ns();
+		pump_simple(p, SOURCE_EV_RELEASED, 0, 0, 0);
+		break;
+	case SOURCE_DO_ACQUIRE: pump_simple(p, SOURCE_EV_ACQUIRED, 0, 0, 0); break;
+	case SOURCE_DO_COMMIT:
 		p->out->committed = true;
 		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_COMMIT });
 		break;
@@ -522,6 +526,7 @@ static int pump_init(struct pump *p, struct err *e)
 		.answer_timeout_ns = PUMP_ANSWER_TIMEOUT_NS,
 		.limits = p->a->params.limits,
 		.rtt_ns = p->clock.rtt_ns,
+		.arbitrate_timeout_ns = HANDOVER_ARBITRATE_NS,
 	};
 	int r = plan_init(&p->plan, p->a->mem, e);
 

@@ -44,14 +44,16 @@ struct tpump {
 static void tpump_simple(
 	struct tpump *p, enum target_event_type type, uint64_t a, uint64_t b, uint64_t c)
 {
-	struct target_event ev = { .type = type, .a = a, .b = b, .c = c };
+	struct target_event ev = { .type = type, .now = clock_mono_ns(), .a = a, .b = b, .c = c };
 
 	target_step(&p->t, &ev);
 }
 
 static void tpump_fault(struct tpump *p, enum target_event_type type, const struct err *e)
 {
-	struct target_event ev = { .type = type, .code = e->code, .text = e->msg };
+	struct target_event ev = {
+		.type = type, .now = clock_mono_ns(), .code = e->code, .text = e->msg
+	};
 
 	if (type == TARGET_EV_DOWN)
 		p->down = true;
@@ -178,6 +180,7 @@ static void tpump_do(struct tpump *p, const struct target_todo *d)
 		 */
 		p->a->xport->shut(p->x);
 		return;
+	case TARGET_DO_ACQUIRE: tpump_simple(p, TARGET_EV_ACQUIRED, 0, 0, 0); return;
 	case TARGET_DO_THAW:
 		p->a->xport->shut(p->x); /* it was, at LOADED; the invariant is kept here */
 		p->a->ops->thaw(p->a->vm);
@@ -277,6 +280,8 @@ static void tpump_watch(struct tpump *p)
 	struct xport_stats st;
 	struct err e;
 
+	if (now >= target_deadline(&p->t))
+		tpump_simple(p, TARGET_EV_TICK, 0, 0, 0);
 	if (now < p->next_progress)
 		return;
 	p->next_progress = now + PUMP_PROGRESS_NS;
@@ -320,7 +325,9 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 	p.start = clock_mono_ns();
 	p.next_progress = p.start;
 	wbuf_init(&p.msg);
-	target_init(&p.t);
+	target_init(&p.t, &(struct target_params){ .commit_timeout_ns = HANDOVER_COMMIT_NS,
+				  .acquire_timeout_ns = HANDOVER_ACQUIRE_NS,
+				  .arbitrate_timeout_ns = HANDOVER_ARBITRATE_NS });
 	near_enter(&p.near, &near_host, a->node);
 	tpump_simple(&p, TARGET_EV_CONNECTED, 0, 0, 0);
 	while (!p.finished) {

@@ -5,12 +5,14 @@
  * (tests/golden/). The pump (pump_source.c) carries the to-dos out.
  *
  *   IDLE -> WAIT_READY -> TRACK -> (SEND -> WAIT_ACK -> HARVEST)* -> FREEZE -> LAST_HARVEST
- *        -> LAST_SEND -> SAVE -> WAIT_LOADED -> WAIT_THAWED -> DONE
+ *        -> LAST_SEND -> SAVE -> WAIT_LOADED -> RELEASE -> WAIT_THAWED -> DONE
+ *   ARBITRATE, from SAVE on when the move fails: -> GIVEN_UP, MOVED or IN_DOUBT
  *
- * Invariant (one owner): SOURCE_DO_THAW is given in every ending before SOURCE_DO_COMMIT was, if
- * the guest was frozen, and never after it. After SOURCE_DO_COMMIT the endings are DONE and
- * IN_DOUBT; the place where a later protocol asks an arbiter is source_in_doubt(). The limits of
- * the phases (limits.h) end with the commit, so none can thaw a guest that was handed over.
+ * Invariant (one owner): SOURCE_DO_THAW is given in every ending GIVEN_UP, if the guest was frozen,
+ * and in no other. Once the target may become the owner (STATE is on its way and there is an
+ * arbiter, or the locks were released) it is given only after ACQUIRED. SOURCE_DO_RELEASE comes
+ * before SOURCE_DO_COMMIT. The limits of the phases (limits.h) end with RELEASE, so none can thaw a
+ * guest that was handed over.
  * Next in the flow: hv/migrate/pump.h.
  */
 #ifndef WATARI_MIGRATE_SOURCE_H
@@ -20,6 +22,7 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
+#include "hv/migrate/handover.h"
 #include "hv/migrate/limits.h"
 
 enum source_state {
@@ -34,10 +37,13 @@ enum source_state {
 	SOURCE_LAST_SEND,
 	SOURCE_SAVE,
 	SOURCE_WAIT_LOADED,
+	SOURCE_RELEASE,     /* gives the locks on the disks up */
 	SOURCE_WAIT_THAWED, /* committed */
+	SOURCE_ARBITRATE,   /* asks the storage whose the guest is */
 	SOURCE_DONE,        /* the target runs the guest */
+	SOURCE_MOVED,       /* the target is or was its owner, its word was lost; err says how */
 	SOURCE_GIVEN_UP,    /* the guest runs here; err says why */
-	SOURCE_IN_DOUBT,    /* committed, no answer: stays frozen; err says why */
+	SOURCE_IN_DOUBT,    /* nobody can say: stays frozen; err says why */
 	SOURCE_STATES,
 };
 
@@ -51,12 +57,20 @@ enum source_event_type {
 	SOURCE_EV_FROZEN,
 	SOURCE_EV_SAVED,  /* state is posted. a: bytes */
 	SOURCE_EV_LOADED, /* a: ns the target took */
+	SOURCE_EV_RELEASED,
 	SOURCE_EV_THAWED,
-	SOURCE_EV_TICK,   /* time passes. a: bytes sent so far, b: pages left; a 0: not known */
-	SOURCE_EV_CANCEL, /* the user gives the move up. a, b as of TICK */
-	SOURCE_EV_ABORT,  /* the target gives it up: text */
-	SOURCE_EV_DOWN,   /* the connection is gone: text */
-	SOURCE_EV_FAILED, /* a to-do could not be done: text */
+	/* What an attempt to acquire found (enum mig_acquire of vm_ops.h); text, but for the first
+	 */
+	SOURCE_EV_ACQUIRED, /* this host is the owner, and nobody else becomes it by the old epoch
+			     */
+	SOURCE_EV_HELD,     /* a lock is held elsewhere, the epoch is the old one */
+	SOURCE_EV_DENIED,   /* the epoch has moved on */
+	SOURCE_EV_MUTE,     /* the storage does not answer */
+	SOURCE_EV_TICK,     /* time passes. a: bytes sent so far, b: pages left; a 0: not known */
+	SOURCE_EV_CANCEL,   /* the user gives the move up. a, b as of TICK */
+	SOURCE_EV_ABORT,    /* the target gives it up: text */
+	SOURCE_EV_DOWN,     /* the connection is gone: text */
+	SOURCE_EV_FAILED,   /* a to-do could not be done: text */
 	SOURCE_EVENTS,
 };
 
@@ -76,7 +90,9 @@ enum source_todo_type {
 	SOURCE_DO_THROTTLE, /* let the vCPUs that write run for a thousandths of their time */
 	SOURCE_DO_FREEZE,   /* stop the guest, say FROZEN */
 	SOURCE_DO_SAVE,     /* save all state and send STATE, say SAVED */
-	SOURCE_DO_COMMIT,   /* send COMMIT */
+	SOURCE_DO_RELEASE,  /* give the locks on all disks up, say RELEASED */
+	SOURCE_DO_COMMIT,   /* send COMMIT. a: epoch */
+	SOURCE_DO_ACQUIRE,  /* try to become the owner, once. a: epoch expected, 0: locks only */
 	SOURCE_DO_THAW,     /* let the guest run here */
 	SOURCE_DO_ABORT,    /* tell the target, if it can still be told: err.msg */
 	SOURCE_DO_UNTRACK,  /* turn tracking off */
@@ -97,6 +113,8 @@ struct source_params {
 	uint64_t answer_timeout_ns; /* how long the target may take to answer in the copy phase */
 	struct mig_limits limits;   /* of the phases */
 	uint64_t rtt_ns;            /* measured at the rendezvous */
+	uint64_t epoch;             /* the guest's, here; 0: no arbiter, see vm_ops.h */
+	uint64_t arbitrate_timeout_ns;
 };
 
 #define SOURCE_TODOS 8
@@ -107,8 +125,13 @@ struct source {
 	unsigned ntodo;
 	struct mig_far far;
 	bool frozen, tracking, hold;
-	unsigned round;  /* of the pass being sent, 1 and up */
-	unsigned stalls; /* rounds in a row that did not get smaller */
+	bool shared;    /* the target may become the owner without another word of ours */
+	bool committed; /* COMMIT was given out */
+	bool promised;  /* the target said that it will never run the guest */
+	bool down;      /* nothing can be told to the target any more */
+	struct handover_wait wait; /* of ARBITRATE */
+	unsigned round;            /* of the pass being sent, 1 and up */
+	unsigned stalls;           /* rounds in a row that did not get smaller */
 	unsigned polish; /* rounds made although the limit was met, to get well below it */
 	unsigned share;  /* what the vCPUs are left with: SOURCE_SHARE_FULL unless throttled */
 	uint64_t since;  /* when the present wait began */
@@ -134,7 +157,7 @@ void source_step(struct source *s, const struct source_event *ev);
 bool source_todo(struct source *s, struct source_todo *out);
 
 bool source_ended(const struct source *s);
-/* True from SOURCE_DO_COMMIT on: this host must never run the guest again. */
+/* True from SOURCE_DO_COMMIT on: this host runs the guest again only if it acquires it. */
 bool source_committed(const struct source *s);
 /* When the present wait runs out (monotonic ns), or UINT64_MAX. The pump ticks no later. */
 uint64_t source_deadline(const struct source *s);
