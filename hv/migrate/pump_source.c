@@ -257,7 +257,7 @@ static void pump_do_acquire(struct pump *p, uint64_t epoch)
 	if (found == MIG_ACQUIRED)
 		pump_point(p, "source-acquired");
 	pump_event(p, (struct source_event){
-			      .type = pump_acquire_events[found], .code = e.code, .text = e.msg });
+			      .type = SOURCE_EV_ACQUIRED + found, .code = e.code, .text = e.msg });
 }
 
 static void pump_do_abort(struct pump *p)
