@@ -17,6 +17,7 @@
 #include "transport-rdma/parts.h"
 #include "transport-rdma/limits.h"
 #include "transport-rdma/status.h"
+#include "transport-rdma/xrdma.h"
 
 #define XRDMA_PROBE_NS NSEC_PER_SEC /* milliseconds, but for an address that answers no ARP */
 #define XRDMA_CM_NODE  "/dev/infiniband/rdma_cm"
@@ -210,4 +211,12 @@ void xrdma_probe(const struct xport_addr *addr, struct xport_probe *out)
 	if (id)
 		rdma_destroy_id(id);
 	rdma_destroy_event_channel(c);
+}
+
+void xrdma_warm(void)
+{
+	struct ibv_device **list = ibv_get_device_list(NULL);
+
+	if (list)
+		ibv_free_device_list(list);
 }

@@ -13,4 +13,10 @@
 /* Reliable connected queue pairs; puts are RDMA writes, messages are sends. */
 extern const struct xport_ops xrdma_ops;
 
+/*
+ * Loads the user-space drivers of every adapter there might be, which the first look for a device
+ * does and which takes its time; opens none, so that an adapter can go as before.
+ */
+void xrdma_warm(void);
+
 #endif

@@ -217,6 +217,7 @@ static int process_start(struct guest_process *p, struct err *e)
 	if (a->log_fd >= 0)
 		detach_output(a->log_fd);
 	process_notify(p, "A");
+	transports_warm(); /* the process of a guest that arrives has looked at them already */
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "hv/cmd/transports.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,4 +47,26 @@ int transports_find(const char *name, struct xport_list *out, struct err *e)
 const struct xport_ops *transport_at(size_t i)
 {
 	return i < TRANSPORTS ? transports[i] : NULL;
+}
+
+static void *transports_load(void *arg)
+{
+	(void)arg;
+	pthread_setname_np(pthread_self(), "transports");
+	/* At no lower priority than others: a move that comes meanwhile waits for the linker's
+	 * lock. */
+	xrdma_warm();
+	return NULL;
+}
+
+void transports_warm(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* Without the thread the first move does what it would have done. */
+	(void)!pthread_create(&thread, &attr, transports_load, NULL);
+	pthread_attr_destroy(&attr);
 }

@@ -11,6 +11,11 @@
  */
 int transports_find(const char *name, struct xport_list *out, struct err *e);
 
+/*
+ * Loads, in a thread of its own, what the first move of this process would have to wait for.
+ */
+void transports_warm(void);
+
 /* The transports by number, for who wants all of them; NULL behind the last. */
 const struct xport_ops *transport_at(size_t i);
 

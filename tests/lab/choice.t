@@ -60,6 +60,9 @@ lab_check "the probe knows a device by name, with an address and without" eval \
 lab_check "and one that is not here" eval "device '\$b --rdma-device rxe9' 'unusable +there is no RDMA device rxe9' &&
 	device '--rdma-device rxe9' 'unusable +there is no RDMA device rxe9'"
 lab_check "the bench guest runs on a" lab_do a 'bench_guest bird workset=1M rate=500 fill=16M' || lab_done
+lab_check "its process has loaded the driver before any move, and holds no device" lab_do a '
+	wait_for 30 grep -q librxe "/proc/$(cat /lab/bird.pid)/maps" &&
+		! ls -l "/proc/$(cat /lab/bird.pid)/fd" | grep infiniband'
 
 lab_check "auto takes rdma where both ends can" moves a '$b' 'rdma \(device rxe0 port 1 active'
 lab_check "the guest is whole on b" whole b
