@@ -213,23 +213,14 @@ static int incoming_keep(const struct incoming_args *a, struct guest_main_args *
 static int incoming_claim(struct guest_main_args *m, const struct vm_config *c, struct err *e)
 {
 	int rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c->name, e);
-	const char *state, *whose;
-	char uuid[UUID_TEXT];
-	json_t *j = NULL;
 
-	if (rc != -EEXIST || ctl_ask(NULL, c->name, "status", &j, NULL))
+	if (rc != -EEXIST || !incoming_doubtful(c->name, c->uuid))
 		return rc;
-	state = json_string_value(json_object_get(j, "state"));
-	whose = json_string_value(json_object_get(j, "uuid"));
-	if (state && whose && strcmp(state, "in-doubt") == 0 && !uuid_is_zero(c->uuid) &&
-		strcmp(whose, uuid_format(c->uuid, uuid)) == 0) {
-		log_warn("guest %s, in doubt here, moves here anew: that copy is ended", c->name);
-		if (ctl_kill(NULL, c->name, NULL, e) == 0) {
-			err_clear(e);
-			rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c->name, e);
-		}
+	log_warn("guest %s, in doubt here, moves here anew: that copy is ended", c->name);
+	if (ctl_kill(NULL, c->name, NULL, e) == 0) {
+		err_clear(e);
+		rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c->name, e);
 	}
-	json_decref(j);
 	return rc;
 }
 

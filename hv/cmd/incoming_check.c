@@ -16,17 +16,21 @@
 #include "hv/ctl/client.h"
 #include "hv/ctl/preflight.h"
 
-static bool check_in_doubt(const char *name)
+bool incoming_doubtful(const char *name, const uint8_t uuid[UUID_SIZE])
 {
-	const char *state = NULL;
+	const char *state, *whose;
+	char text[UUID_TEXT];
 	json_t *j = NULL;
-	bool doubt;
+	bool same;
 
-	if (ctl_ask(NULL, name, "status", &j, NULL) == 0)
-		state = json_string_value(json_object_get(j, "state"));
-	doubt = state && strcmp(state, "in-doubt") == 0;
+	if (uuid_is_zero(uuid) || ctl_ask(NULL, name, "status", &j, NULL))
+		return false;
+	state = json_string_value(json_object_get(j, "state"));
+	whose = json_string_value(json_object_get(j, "uuid"));
+	same = state && whose && strcmp(state, "in-doubt") == 0 &&
+	       strcmp(whose, uuid_format(uuid, text)) == 0;
 	json_decref(j);
-	return doubt;
+	return same;
 }
 
 static void check_name(struct pf_facts *f)
@@ -39,11 +43,10 @@ static void check_name(struct pf_facts *f)
 		f->name_free = PF_YES;
 		return;
 	}
-	/* A copy in doubt gives way to the very guest that it is one of; the offer says who comes.
-	 */
-	f->name_free = e.code == -EEXIST && check_in_doubt(f->guest) ? PF_UNKNOWN : PF_NO;
-	snprintf(f->name_error, sizeof(f->name_error), "%.*s%s", (int)sizeof(f->name_error) - 64,
-		e.msg, f->name_free == PF_NO ? "" : "; it is in doubt, and gives way to itself");
+	f->name_free = e.code == -EEXIST && incoming_doubtful(f->guest, f->uuid) ? PF_YES : PF_NO;
+	if (f->name_free == PF_NO)
+		snprintf(f->name_error, sizeof(f->name_error), "%.*s",
+			(int)sizeof(f->name_error) - 1, e.msg);
 }
 
 int incoming_check_facts(void *arg, const void *body, size_t len, struct wbuf *out, struct err *e)

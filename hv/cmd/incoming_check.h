@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "hv/base/uuid.h"
 #include "hv/migrate/rendezvous.h"
 
 struct incoming_check {
@@ -15,6 +16,12 @@ struct incoming_check {
 	int port; /* that the source may try; -1: none. incoming_check_end() closes it */
 	bool overcommit;
 };
+
+/*
+ * Whether the guest that has @name here is a copy, in doubt, of the guest @uuid: a move of that
+ * guest to here ends it, for its source runs it.
+ */
+bool incoming_doubtful(const char *name, const uint8_t uuid[UUID_SIZE]);
 
 /* For struct rdv_checker: @arg is a struct incoming_check. */
 int incoming_check_facts(void *arg, const void *body, size_t len, struct wbuf *out, struct err *e);

@@ -81,6 +81,7 @@ static void preflight_source(struct pf_facts *f, struct vm *vm)
 	preflight_versions(f, vm);
 	snprintf(f->guest, sizeof(f->guest), "%s", c->name);
 	snprintf(f->kernel, sizeof(f->kernel), "%s", c->kernel);
+	memcpy(f->uuid, c->uuid, sizeof(f->uuid));
 	f->cpus = c->cpus;
 	f->memory = c->memory;
 	f->allocated = c->memory;
@@ -277,6 +278,7 @@ int ctl_preflight_answer(
 		goto out;
 	memset(here, 0, sizeof(*here));
 	memcpy(here->guest, src->guest, sizeof(here->guest));
+	memcpy(here->uuid, src->uuid, sizeof(here->uuid));
 	memcpy(here->kernel, src->kernel, sizeof(here->kernel));
 	here->cpus = src->cpus > VM_CPUS_MAX ? VM_CPUS_MAX : src->cpus;
 	here->memory = src->memory;

@@ -14,6 +14,7 @@
 
 #include "hv/base/codec.h"
 #include "hv/base/err.h"
+#include "hv/base/uuid.h"
 
 #define PF_DISKS   16
 #define PF_NETS    8
@@ -70,6 +71,7 @@ struct pf_facts {
 	uint32_t protocol;
 	/* The guest: the source says, the target repeats nothing. */
 	char guest[PF_NAME], kernel[PF_PATH];
+	uint8_t uuid[UUID_SIZE];
 	uint32_t cpus;
 	uint64_t memory, allocated; /* bytes */
 	uint64_t page;              /* bytes of its reserved huge pages; 0: ordinary ones */

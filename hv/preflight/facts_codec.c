@@ -56,6 +56,7 @@ static void put_guest(const struct pf_facts *f, struct wbuf *w)
 	wbuf_u64(w, f->allocated);
 	wbuf_u64(w, f->page);
 	wbuf_u64(w, f->nodes);
+	wbuf_bytes(w, f->uuid, sizeof(f->uuid));
 }
 
 static void get_guest(struct pf_facts *f, struct rbuf *r)
@@ -67,6 +68,7 @@ static void get_guest(struct pf_facts *f, struct rbuf *r)
 	f->allocated = rbuf_u64(r);
 	f->page = rbuf_u64(r);
 	f->nodes = rbuf_u64(r);
+	rbuf_copy(r, f->uuid, sizeof(f->uuid));
 }
 
 static void put_cpu(const struct pf_facts *f, struct wbuf *w)

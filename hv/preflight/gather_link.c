@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
-#include <inttypes.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,19 +44,24 @@ static bool link_addr(int fd, bool peer, struct sockaddr_storage *sa)
 	return (peer ? getpeername : getsockname)(fd, (struct sockaddr *)sa, &len) == 0;
 }
 
-static uint64_t link_number(const char *device, const char *what)
+/*
+ * MTU and speed by the socket's own network: what /sys has under that name may be another
+ * network's. A device that is down, or has no notion of speed, says -1 or nothing.
+ */
+static void link_ask(struct pf_link *l, int fd)
 {
-	char path[128];
-	int64_t v = 0;
-	FILE *f;
+	struct ethtool_cmd speed = { .cmd = ETHTOOL_GSET };
+	struct ifreq r = { .ifr_flags = 0 };
+	uint32_t mbit;
 
-	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", device, what);
-	f = fopen(path, "re");
-	if (f && fscanf(f, "%" SCNd64, &v) != 1)
-		v = 0;
-	if (f)
-		fclose(f);
-	return v > 0 ? (uint64_t)v : 0; /* a device without a link says -1 */
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", l->device);
+	if (ioctl(fd, SIOCGIFMTU, &r) == 0 && r.ifr_mtu > 0)
+		l->mtu = (uint32_t)r.ifr_mtu;
+	r.ifr_data = (void *)&speed;
+	if (ioctl(fd, SIOCETHTOOL, &r) < 0)
+		return;
+	mbit = ethtool_cmd_speed(&speed);
+	l->mbit = mbit == (uint32_t)SPEED_UNKNOWN ? 0 : mbit;
 }
 
 /* Whether a default route leaves by @device; unknown only if no table can be read. */
@@ -114,8 +121,7 @@ void pf_gather_link(struct pf_link *l, int fd)
 	link_device(l, local);
 	if (!l->device[0])
 		return;
-	l->mtu = (uint32_t)link_number(l->device, "mtu");
-	l->mbit = link_number(l->device, "speed");
+	link_ask(l, fd);
 	l->fallback = link_fallback(l->device);
 }
 

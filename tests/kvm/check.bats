@@ -121,3 +121,63 @@ QUIET=time-sync,duration,tsc
 	lives B bird
 	wait "$RECEIVER"
 }
+
+# Two network namespaces joined by a cable; each lives as long as its process.
+cable() {
+	command -v nsenter >/dev/null && unshare -n true 2>/dev/null ||
+		skip "no network namespace may be made here (root)"
+	unshare -n sleep 300 >/dev/null 2>&1 3>&- &
+	NS_A=$!
+	unshare -n sleep 300 >/dev/null 2>&1 3>&- &
+	NS_B=$!
+	until_ok 5 apart "$NS_A"
+	until_ok 5 apart "$NS_B"
+	nsenter -t $NS_A -n -- ip link add mig0 type veth peer name mig1 netns "$NS_B"
+	nsenter -t $NS_A -n -- sh -c 'ip link set lo up; ip address add 10.79.0.1/24 dev mig0; ip link set mig0 up'
+	nsenter -t $NS_B -n -- sh -c 'ip link set lo up; ip address add 10.79.0.2/24 dev mig1; ip link set mig1 up'
+}
+
+apart() {
+	[ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/self/ns/net)" ]
+}
+
+# The helper's teardown waits for every child: these go first.
+eval "of_helper_$(declare -f teardown)"
+teardown() {
+	[ -z "${NS_A:-}" ] || kill "$NS_A" "$NS_B" 2>/dev/null || true
+	of_helper_teardown
+}
+
+@test "two hosts on a cable: default route, MTU and speed are seen at both ends" {
+	local real=$W
+	cable
+	printf '#!/bin/sh\nexec nsenter -t %s -n -- %s "$@"\n' $NS_A "$real" >at_a
+	printf '#!/bin/sh\nexec nsenter -t %s -n -- %s "$@"\n' $NS_B "$real" >at_b
+	chmod 755 at_a at_b
+	W=$PWD/at_a
+	start A bird --memory 128M --append "$WORK"
+	WATARI_STATE_DIR=$(state_of B) WATARI_RUNTIME_DIR=$PWD/B "$PWD/at_b" receive --trust-network \
+		--listen 10.79.0.2:0 >B.log 2>&1 3>&- &
+	until_ok 10 grep -q '^listening on' B.log
+	PORT=$(sed -n 's/^listening on .*://p' B.log)
+	to=10.79.0.2:$PORT
+	run on A check bird --to "$to" --skip "$QUIET"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	says pass lan "here by mig0, which has no default route; there by mig1, which has no default route"
+	says pass link-speed "10000 Mbit/s here; 10000 Mbit/s there; one connection carried"
+	says pass mtu "MTU 1500 at both ends"
+	says pass way-back "the target reached port"
+	nsenter -t $NS_A -n -- ip link set mig0 mtu 1400
+	nsenter -t $NS_A -n -- ip route add default via 10.79.0.2
+	run on A check bird --to "$to" --skip "$QUIET"
+	echo "$output"
+	[ "$status" -eq 3 ]
+	says warn lan "here the way is by mig0, which has the default route"
+	says warn mtu "MTU 1400 of mig0 here, 1500 of mig1 there"
+	grep -q "to mend it: 'ip link set DEVICE mtu N'" <<<"$output"
+	# warnings keep nobody
+	on A migrate bird --to "$to" --downtime-limit 1s --skip time-sync | tee move.log
+	grep -qE '^warn +mtu' move.log
+	lives B bird
+}
