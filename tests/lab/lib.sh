@@ -134,6 +134,7 @@ lab_prepare_guest() {
 	lab_initrd "$tree" "$lab_guest_initrd" || lab_die "cannot pack $tree"
 	gcc -O2 -Wall -I"$lab_root" -o "$lab_dir/bench-check" "$lab_tests/bench-check.c" ||
 		lab_die "cannot build bench-check"
+	gcc -O2 -Wall -o "$lab_dir/tsc" "$lab_tests/tsc.c" || lab_die "cannot build tsc"
 }
 
 # lab_host_start NAME [--memory SIZE] [--cpus N] [--nic NETDEV]... [--network LINE]...
@@ -187,13 +188,14 @@ lab_host_start() {
 	# about XCR0 ("XSAVE consistency problem" in the guest's log); and none of what needs it, for a guest's
 	# aesni_intel takes AVX where it is offered and dies of it. No 5-level paging: it only makes the
 	# emulator's nested walks longer. No check of the timer's interrupt: on a crowded machine the few ticks
-	# it waits for come too late, and the host's kernel gives up.
+	# it waits for come too late, and the host's kernel gives up. The TSC's rate is given, for two hosts that
+	# measure it themselves then come to different ones, and no guest can move between them.
 	(
 		cd "$dir" && exec qemu-system-x86_64 -accel $accel -cpu "max,-la57,$without_xsave" -M q35 \
 			-m "$memory" -smp "$cpus" -nodefaults -no-user-config -display none -no-reboot \
 			-chardev "$console,id=console" -serial chardev:console \
 			-kernel "$lab_host_kernel" -initrd "$lab_host_initrd" \
-			-append "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check" \
+			-append "console=ttyS0 quiet panic=-1 tsc=reliable tsc_early_khz=$("$lab_dir/tsc") no_timer_check" \
 			-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
 			-virtfs "local,path=$dir,mount_tag=out,security_model=none" \
 			"${more[@]}" 2>emulator

@@ -23,10 +23,11 @@
 static bool must_kick(struct rig *r, unsigned q)
 {
 	struct drv_queue *d = &r->d.q[q];
+	void *index = gmem_view(&r->d.mem, d->ring + 2, 2);
 	const void *event = gmem_view(&r->d.mem, d->used + 4 + 8 * (uint64_t)d->size, 2);
 
-	/* The request is there before this looks. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* Once more, and in full before the other is read, as by the device the other way round. */
+	__atomic_exchange_n((uint16_t *)index, d->avail, __ATOMIC_SEQ_CST);
 	return d->avail ==
 	       (uint16_t)(__atomic_load_n((const uint16_t *)event, __ATOMIC_SEQ_CST) + 1);
 }
