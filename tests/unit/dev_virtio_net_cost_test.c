@@ -109,6 +109,36 @@ static void a_burst_out_is_one_kick_one_turn_and_one_interrupt(void **state)
 	rig_close(&r);
 }
 
+/* At each interrupt of its own a driver sends one frame more, ten times, as TCP does. */
+static void send_on(struct drv *d, unsigned vector)
+{
+	struct rig *r = (struct rig *)((char *)d - offsetof(struct rig, d));
+
+	if (vector != TX + 1 || d->msi[TX + 1] > 10)
+		return;
+	take_back(r, TX);
+	assert_int_equal(send_burst(r, 1), 0); /* no kick is due */
+}
+
+static void what_is_sent_at_the_interrupt_costs_no_kick(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_start(&r);
+	drv_run(&r.d);
+	r.d.interrupted = send_on;
+	assert_int_equal(send_burst(&r, 1), 1);
+	drv_notify(&r.d, TX);
+	assert_int_equal(virtio_poll(r.d.v), 1);
+	assert_int_equal(virtio_poll(r.d.v), 0);
+	assert_int_equal(on_the_wire(&r), 11);
+	assert_int_equal(r.d.msi[TX + 1], 11);
+	/* When it has no more, the next one is asked for. */
+	assert_int_equal(send_burst(&r, 1), 1);
+	rig_close(&r);
+}
+
 static void a_burst_in_is_one_turn_and_one_interrupt(void **state)
 {
 	struct rig r;
@@ -219,6 +249,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_burst_out_is_one_kick_one_turn_and_one_interrupt),
+		cmocka_unit_test(what_is_sent_at_the_interrupt_costs_no_kick),
 		cmocka_unit_test(a_burst_in_is_one_turn_and_one_interrupt),
 		cmocka_unit_test(kicks_that_come_together_are_one_turn),
 		cmocka_unit_test(a_burst_costs_a_call_for_each_frame_and_one_more),
