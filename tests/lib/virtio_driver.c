@@ -51,8 +51,11 @@ static void drv_msi(void *arg, uint64_t addr, uint32_t data)
 {
 	struct drv *d = arg;
 
-	if (addr == MSI_ADDRESS && data < DRV_VECTORS)
-		__atomic_fetch_add(&d->msi[data], 1, __ATOMIC_RELAXED);
+	if (addr != MSI_ADDRESS || data >= DRV_VECTORS)
+		return;
+	__atomic_fetch_add(&d->msi[data], 1, __ATOMIC_RELAXED);
+	if (d->interrupted)
+		d->interrupted(d, data);
 }
 
 /* No eventfd behind an address here: kicks arrive as accesses. */

@@ -42,6 +42,8 @@ struct drv {
 	struct virtio *v; /* the test's constructor fills it in, on @bus, in any slot */
 	uint64_t bar;
 	unsigned msi[DRV_VECTORS]; /* interrupts so far, by vector: queue @q has vector @q + 1 */
+	/* Optional. The driver's handler: runs at each interrupt, on the device's thread. */
+	void (*interrupted)(struct drv *d, unsigned vector);
 	struct drv_queue q[DRV_QUEUES];
 };
 
