@@ -9,10 +9,27 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "hv/ctl/claim.h"
+#include "hv/ctl/client.h"
 #include "hv/ctl/preflight.h"
+
+/* A copy in doubt gives way to the very guest it is of; that it is, the offer tells. */
+static bool check_gives_way(const char *guest)
+{
+	const char *state;
+	json_t *j = NULL;
+	bool doubt;
+
+	if (ctl_ask(NULL, guest, "status", &j, NULL))
+		return false;
+	state = json_string_value(json_object_get(j, "state"));
+	doubt = state && strcmp(state, "in-doubt") == 0;
+	json_decref(j);
+	return doubt;
+}
 
 static void check_name(struct pf_facts *f)
 {
@@ -21,6 +38,10 @@ static void check_name(struct pf_facts *f)
 
 	if (ctl_claim_take(&claim, ctl_runtime_dir(), f->guest, &e) == 0) {
 		ctl_claim_drop(&claim);
+		f->name_free = PF_YES;
+		return;
+	}
+	if (check_gives_way(f->guest)) {
 		f->name_free = PF_YES;
 		return;
 	}
