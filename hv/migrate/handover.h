@@ -29,9 +29,9 @@ struct handover_wait {
 
 static inline void handover_begin(struct handover_wait *w, uint64_t now, uint64_t limit)
 {
-	*w = (struct handover_wait){ .until = now + limit,
-		.next = UINT64_MAX,
-		.pause = HANDOVER_PAUSE_LEAST_NS };
+	*w = (struct handover_wait){
+		.until = now + limit, .next = UINT64_MAX, .pause = HANDOVER_PAUSE_LEAST_NS
+	};
 }
 
 /* An attempt failed in a way that another may not. False: the time is up. */

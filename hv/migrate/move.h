@@ -14,6 +14,7 @@
 
 #include "hv/base/err.h"
 #include "hv/migrate/choose.h"
+#include "hv/migrate/points.h"
 #include "hv/migrate/rendezvous.h"
 #include "hv/migrate/source.h"
 #include "hv/migrate/vm_ops.h"
@@ -91,15 +92,18 @@ struct mig_result {
 	struct mig_blackout blackout;
 	char transport[RDV_TRANSPORT_MAX]; /* that was taken; "" if it did not come to that */
 	char note[CHOOSE_NOTE_MAX];        /* and why: one line, of choose_transport() */
-	bool committed; /* true: the target owns the guest, whatever the return value says */
+	bool committed;                    /* the target owns the guest */
+	bool in_doubt;    /* nobody can say who owns it: it is kept frozen; the error says why */
+	bool unconfirmed; /* committed, but the storage said so and not the peer; likewise */
 };
 
 /*
  * Moves the guest away. Blocks; call it on a thread of its own.
- *  0          the target runs the guest; the source must never thaw it again
- *  <0, !committed  given up; the guest runs here as before (thawed, tracking off)
- *  <0, committed   in doubt: the target was told to run the guest and did not answer; the source
- *                  stays frozen, the message says so
+ *  0              the target runs the guest; the source must never thaw it again. With
+ *                 out->unconfirmed its word was lost, and @e says what the storage said
+ *  <0             given up; the guest runs here as before (thawed, tracking off)
+ *  <0, in_doubt   nobody can say who owns the guest; it stays frozen, and the message says what to
+ *                 do: acquire() of mig_owner_ops, then thaw(), or the end
  * @chosen is called from this thread once it is known how the guest travels, with the note of
  * choose_transport(); @progress too, at least every 100 ms while something moves. Both may be NULL.
  * @cancel, an int that is 0, is where other threads give the move up: mig_cancel() of cancel.h.
@@ -107,7 +111,9 @@ struct mig_result {
 struct mig_source_args {
 	struct gmem *mem;
 	const struct mig_vm_ops *ops;
-	void *vm;
+	const struct mig_owner_ops *own; /* NULL: the guest has no disks */
+	void *vm;                        /* of both */
+	struct mig_points points;
 	const char *host; /* rendezvous of the target */
 	uint16_t port;
 	struct xport_list transports;  /* to choose from */
@@ -126,14 +132,17 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 /*
  * Receives a guest on the connected rendezvous socket @fd, on which rdv_read_offer() has been
  * called, into the machine @vm, built from the offer and never run. Returns 0 once the guest
- * belongs to this host and was thawed; anything else: nothing arrived, free the machine. A target
- * that fails before commit has told the source why.
+ * belongs to this host and was thawed (out->unconfirmed: the source was lost before it said so, @e
+ * tells); <0: nothing arrived, free the machine, unless out->in_doubt, as above. A target that
+ * gives up has told the source why.
  * @listen_host: the address the data connection listens on.
  */
 struct mig_target_args {
 	struct gmem *mem;
 	const struct mig_vm_ops *ops;
+	const struct mig_owner_ops *own; /* as above */
 	void *vm;
+	struct mig_points points;
 	int fd;
 	const char *listen_host;
 	const struct xport_ops *xport;

@@ -32,6 +32,7 @@ struct pump {
 	int rdv_fd;
 	struct rdv_clock clock;
 	struct source s;
+	struct mig_owner owner; /* whose guest it is, as the move began */
 	struct plan plan;
 	struct quiesce quiesce;
 	struct dirty_map found; /* scratch of a harvest */
@@ -104,6 +105,22 @@ static void pump_send_simple(struct pump *p, const struct wire_msg *m)
 	wbuf_reset(&p->msg);
 	wire_encode(m, &p->msg);
 	pump_send(p, m->type);
+}
+
+/* A test may want to see this process, or its connection, gone here. */
+static void pump_point(struct pump *p, const char *name)
+{
+	struct xport_event ignored;
+
+	bool crash = mig_point_crashes(&p->a->points, name);
+
+	if (!crash && !mig_point_cuts(&p->a->points, name))
+		return;
+	/* What was posted before is to be on its way; what comes now is lost. */
+	p->a->xport->poll(p->x, 20 * NSEC_PER_MSEC, &ignored, 1, NULL);
+	if (crash)
+		mig_point_crash();
+	mig_point_cut();
 }
 
 /* ---- to-dos ------------------------------------------------------------------------------- */
@@ -214,6 +231,7 @@ static void pump_do_freeze(struct pump *p)
 	if (p->a->params.test_stall_ns)
 		pump_test_stall(p->a->params.test_stall_ns);
 	p->stopped_at = clock_mono_ns();
+	pump_point(p, "source-frozen");
 	pump_simple(p, SOURCE_EV_FROZEN, 0, 0, 0);
 }
 
@@ -225,6 +243,8 @@ static void pump_do_save(struct pump *p)
 	p->posted_at = clock_mono_ns();
 	wbuf_reset(&p->msg);
 	m.clock_real_ns = clock_real_ns();
+	memcpy(m.uuid, p->owner.uuid, sizeof(m.uuid));
+	m.epoch = p->owner.epoch;
 	wire_encode(&m, &p->msg);
 	if (p->a->ops->save(p->a->vm, &p->msg, &e)) {
 		pump_fault(p, SOURCE_EV_FAILED, &e);
@@ -232,7 +252,44 @@ static void pump_do_save(struct pump *p)
 	}
 	p->saved_at = clock_mono_ns();
 	pump_send(p, WIRE_STATE);
+	pump_point(p, "source-state-sent");
 	pump_simple(p, SOURCE_EV_SAVED, p->msg.len, 0, 0);
+}
+
+/* What each answer of the storage is to source.c. */
+static const enum source_event_type pump_acquire_events[] = {
+	[MIG_ACQUIRED] = SOURCE_EV_ACQUIRED,
+	[MIG_HELD] = SOURCE_EV_HELD,
+	[MIG_DENIED] = SOURCE_EV_DENIED,
+	[MIG_MUTE] = SOURCE_EV_MUTE,
+};
+
+static void pump_do_release(struct pump *p)
+{
+	struct err e = { 0 };
+
+	p->loaded_at = clock_mono_ns();
+	pump_point(p, "source-loaded");
+	if (p->a->own && p->a->own->release(p->a->vm, &e)) {
+		pump_fault(p, SOURCE_EV_FAILED, &e);
+		return;
+	}
+	pump_point(p, "source-released");
+	pump_simple(p, SOURCE_EV_RELEASED, 0, 0, 0);
+}
+
+static void pump_do_acquire(struct pump *p, uint64_t epoch)
+{
+	enum mig_acquire found = MIG_ACQUIRED;
+	struct err e = { 0 };
+
+	pump_point(p, "source-arbitrate");
+	if (p->a->own)
+		found = p->a->own->acquire(p->a->vm, epoch, &e);
+	if (found == MIG_ACQUIRED)
+		pump_point(p, "source-acquired");
+	pump_event(p, (struct source_event){
+			      .type = pump_acquire_events[found], .code = e.code, .text = e.msg });
 }
 
 static void pump_do_abort(struct pump *p)
@@ -270,14 +327,11 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 		break;
 	case SOURCE_DO_FREEZE: pump_do_freeze(p); break;
 	case SOURCE_DO_SAVE: pump_do_save(p); break;
-	case SOURCE_DO_RELEASE:
-		p->loaded_at = clock_mono_ns();
-		pump_simple(p, SOURCE_EV_RELEASED, 0, 0, 0);
-		break;
-	case SOURCE_DO_ACQUIRE: pump_simple(p, SOURCE_EV_ACQUIRED, 0, 0, 0); break;
+	case SOURCE_DO_RELEASE: pump_do_release(p); break;
+	case SOURCE_DO_ACQUIRE: pump_do_acquire(p, d->a); break;
 	case SOURCE_DO_COMMIT:
-		p->out->committed = true;
-		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_COMMIT });
+		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_COMMIT, .epoch = d->a });
+		pump_point(p, "source-committed");
 		break;
 	case SOURCE_DO_THAW: p->a->ops->thaw(p->a->vm); break;
 	case SOURCE_DO_ABORT: pump_do_abort(p); break;
@@ -414,8 +468,10 @@ static void pump_poll(struct pump *p)
 	struct err e = { 0 };
 	int n;
 
-	if (p->down)
+	if (p->down) { /* nothing will come but time */
+		usleep((useconds_t)(pump_timeout(p) / 1000));
 		return;
+	}
 	n = p->a->xport->poll(p->x, pump_timeout(p), ev, PUMP_EVENTS, &e);
 	if (n < 0)
 		pump_fault(p, SOURCE_EV_DOWN, &e);
@@ -435,7 +491,7 @@ static enum mig_phase pump_phase(const struct pump *p)
 		return MIG_PHASE_QUIESCE;
 	if (p->s.state < SOURCE_DONE)
 		return MIG_PHASE_FROZEN;
-	return p->s.state == SOURCE_DONE ? MIG_PHASE_DONE : MIG_PHASE_FAILED;
+	return p->s.state <= SOURCE_MOVED ? MIG_PHASE_DONE : MIG_PHASE_FAILED;
 }
 
 static void pump_progress(struct pump *p, uint64_t now)
@@ -478,7 +534,7 @@ static void pump_watch(struct pump *p)
 	 */
 	if (!source_committed(&p->s) && rdv_peer_gone(p->rdv_fd) && !p->gone_at)
 		p->gone_at = now;
-	if (p->gone_at && !source_committed(&p->s) &&
+	if (p->gone_at && !p->down && !source_committed(&p->s) &&
 		(p->s.frozen || now - p->gone_at >= PUMP_GONE_NS)) {
 		err_set(&e, -ECONNRESET, "the target ended the connection");
 		pump_fault(p, SOURCE_EV_DOWN, &e);
@@ -501,6 +557,9 @@ static void pump_result(struct pump *p, uint64_t end)
 	p->out->pages_zero = p->plan.pages_zero;
 	p->out->pages_skipped = p->plan.pages_skipped;
 	p->out->goodput = predict_rate(p->out->sent_bytes, end - p->copy_at);
+	p->out->committed = p->s.state == SOURCE_DONE || p->s.state == SOURCE_MOVED;
+	p->out->unconfirmed = p->s.state == SOURCE_MOVED;
+	p->out->in_doubt = p->s.state == SOURCE_IN_DOUBT;
 	if (p->s.state != SOURCE_DONE)
 		return;
 	p->out->residual_bytes = p->s.residual_pages << GMEM_PAGE_SHIFT;
@@ -526,6 +585,7 @@ static int pump_init(struct pump *p, struct err *e)
 		.answer_timeout_ns = PUMP_ANSWER_TIMEOUT_NS,
 		.limits = p->a->params.limits,
 		.rtt_ns = p->clock.rtt_ns,
+		.epoch = p->owner.epoch,
 		.arbitrate_timeout_ns = HANDOVER_ARBITRATE_NS,
 	};
 	int r = plan_init(&p->plan, p->a->mem, e);
@@ -550,6 +610,8 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	pace_init(&p.pace, a->params.bandwidth, p.start);
 	p.share = out->share_least = SOURCE_SHARE_FULL;
 	p.next_progress = p.start;
+	if (a->own)
+		a->own->who(a->vm, &p.owner);
 	r = pump_init(&p, e);
 	if (r)
 		goto out;
@@ -572,7 +634,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	pump_progress(&p, clock_mono_ns());
 	if (p.s.state != SOURCE_DONE && e)
 		*e = p.s.err;
-	r = p.s.state == SOURCE_DONE ? 0 : p.s.err.code;
+	r = out->committed ? 0 : p.s.err.code;
 out:
 	urgency_set(URGENCY_NORMAL);
 	near_leave(&p.near);

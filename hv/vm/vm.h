@@ -89,5 +89,6 @@ struct gmem *vm_mem(struct vm *vm);
 
 /* For hv/migrate; the void * they take is a struct vm. freeze() is vm_hold(VM_HOLD_MIGRATION). */
 extern const struct mig_vm_ops vm_mig_ops;
+extern const struct mig_owner_ops vm_owner_ops;
 
 #endif
