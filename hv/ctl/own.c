@@ -34,15 +34,16 @@ static int own_acquire(struct ctl_guest *g, struct err *e)
 	switch (vm_owner_ops.acquire(g->vm, who.epoch, e)) {
 	case MIG_ACQUIRED: return 0;
 	case MIG_HELD:
-		return err_wrap(e,
-			"guest %s cannot be run here: another host holds its disk", name);
+		return err_wrap(
+			e, "guest %s cannot be run here: another host holds its disk", name);
 	case MIG_DENIED:
 		return err_wrap(e,
 			"guest %s cannot be run here, it is not this host's any more ('watari kill "
 			"%s' ends this copy)",
 			name, name);
 	case MIG_MUTE:
-		return err_wrap(e, "guest %s cannot be run here: the storage does not answer", name);
+		return err_wrap(
+			e, "guest %s cannot be run here: the storage does not answer", name);
 	}
 	return -EIO;
 }

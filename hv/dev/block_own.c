@@ -210,7 +210,8 @@ static void own_explain(const struct block *b, enum block_own found, int read,
 	block_note_path(b, path, sizeof(path));
 	if (found == BLOCK_OWN_DENIED && read == 0)
 		err_set(e, -EBUSY,
-			"disk '%s': by %s it is guest %s's, epoch %" PRIu64 ", on host %s, process %d",
+			"disk '%s': by %s it is guest %s's, epoch %" PRIu64
+			", on host %s, process %d",
 			b->name, path, r->owner.guest, r->owner.epoch, r->host, r->process);
 	else if (found == BLOCK_OWN_DENIED)
 		err_set(e, -EBUSY, "disk '%s': %s is gone, so its owner has ended the guest",

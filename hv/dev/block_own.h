@@ -64,8 +64,7 @@ int block_own_begin(struct block *b, const struct block_owner *o, struct err *e)
  * One attempt, without waiting for the lock; @kept: it has been held all the time. On
  * BLOCK_OWN_TAKEN, @o->epoch is the new one. On anything else a lock taken here is given up.
  */
-enum block_own block_own_acquire(
-	struct block *b, struct block_owner *o, bool kept, struct err *e);
+enum block_own block_own_acquire(struct block *b, struct block_owner *o, bool kept, struct err *e);
 /* Before the lock is given up: the record says so of us, or is made to. Else -EBUSY, -errno. */
 int block_own_check(struct block *b, const struct block_owner *o, struct err *e);
 /* Whether an image can be an arbiter: written by the guest, and a file, whose lock other hosts see.

@@ -7,32 +7,18 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hv/base/clock.h"
+
 void mig_points_read(struct mig_points *p)
 {
 	p->crash = getenv("WATARI_CRASH_AT");
 	p->cut = getenv("WATARI_CUT_AT");
-}
-
-bool mig_point_crashes(const struct mig_points *p, const char *name)
-{
-	return p->crash && strcmp(p->crash, name) == 0;
-}
-
-bool mig_point_cuts(const struct mig_points *p, const char *name)
-{
-	return p->cut && strcmp(p->cut, name) == 0;
-}
-
-_Noreturn void mig_point_crash(void)
-{
-	kill(getpid(), SIGKILL);
-	for (;;)
-		pause();
 }
 
 static bool point_is_tcp(int fd)
@@ -45,7 +31,7 @@ static bool point_is_tcp(int fd)
 	       (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM;
 }
 
-void mig_point_cut(void)
+static void point_cut(void)
 {
 	DIR *d = opendir("/proc/self/fd");
 	const struct dirent *e;
@@ -58,4 +44,27 @@ void mig_point_cut(void)
 	}
 	if (d)
 		closedir(d);
+}
+
+void mig_point(
+	const struct mig_points *p, const char *name, const struct xport_ops *ops, struct xport *x)
+{
+	bool crash = p->crash && strcmp(p->crash, name) == 0;
+	struct xport_event ignored;
+
+	if (!crash && !(p->cut && strcmp(p->cut, name) == 0))
+		return;
+	/* What was posted before is to be on its way; what comes now is lost. */
+	ops->poll(x, 20 * NSEC_PER_MSEC, &ignored, 1, NULL);
+	if (crash)
+		kill(getpid(), SIGKILL);
+	point_cut();
+}
+
+void mig_stall(uint64_t ns)
+{
+	uint64_t end = clock_mono_ns() + ns;
+
+	while (clock_mono_ns() < end)
+		usleep(50);
 }

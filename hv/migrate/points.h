@@ -7,7 +7,9 @@
 #ifndef WATARI_MIGRATE_POINTS_H
 #define WATARI_MIGRATE_POINTS_H
 
-#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv/migrate/xport.h"
 
 struct mig_points {
 	const char *crash, *cut; /* a point's name; NULL: none */
@@ -15,11 +17,13 @@ struct mig_points {
 
 /* $WATARI_CRASH_AT and $WATARI_CUT_AT; read when a move starts, never during it. */
 void mig_points_read(struct mig_points *p);
-bool mig_point_crashes(const struct mig_points *p, const char *name);
-bool mig_point_cuts(const struct mig_points *p, const char *name);
-/* SIGKILL: nothing is cleaned up, as by the kernel when memory runs out. */
-_Noreturn void mig_point_crash(void);
-/* Shuts every TCP connection of this process down: a move's process has those of the move. */
-void mig_point_cut(void);
+/*
+ * Point @name is reached. If it is the one: SIGKILL, as by the kernel when memory runs out, or
+ * every TCP connection of this process is shut down, which are those of the move.
+ */
+void mig_point(
+	const struct mig_points *p, const char *name, const struct xport_ops *ops, struct xport *x);
+/* A blackout of known length: whoever measures blackouts has to find it. docs/bench.md. */
+void mig_stall(uint64_t ns);
 
 #endif

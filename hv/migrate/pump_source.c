@@ -108,20 +108,7 @@ static void pump_send_simple(struct pump *p, const struct wire_msg *m)
 }
 
 /* A test may want to see this process, or its connection, gone here. */
-static void pump_point(struct pump *p, const char *name)
-{
-	struct xport_event ignored;
-
-	bool crash = mig_point_crashes(&p->a->points, name);
-
-	if (!crash && !mig_point_cuts(&p->a->points, name))
-		return;
-	/* What was posted before is to be on its way; what comes now is lost. */
-	p->a->xport->poll(p->x, 20 * NSEC_PER_MSEC, &ignored, 1, NULL);
-	if (crash)
-		mig_point_crash();
-	mig_point_cut();
-}
+#define pump_point(p, name) mig_point(&(p)->a->points, name, (p)->a->xport, (p)->x)
 
 /* ---- to-dos ------------------------------------------------------------------------------- */
 
@@ -192,15 +179,6 @@ static void pump_share(struct pump *p, unsigned share)
 	p->share_at = now;
 }
 
-/* A blackout of known length: whoever measures blackouts has to find it. docs/bench.md. */
-static void pump_test_stall(uint64_t ns)
-{
-	uint64_t end = clock_mono_ns() + ns;
-
-	while (clock_mono_ns() < end)
-		usleep(50);
-}
-
 static void pump_tick(struct pump *p)
 {
 	pump_simple(p, SOURCE_EV_TICK, p->plan.pages_sent << GMEM_PAGE_SHIFT,
@@ -217,8 +195,7 @@ static void pump_do_freeze(struct pump *p)
 	pump_share(p, p->share);
 	p->out->predicted_blackout_ns = p->s.predicted_ns;
 	p->out->rounds = p->s.round;
-	/* Cancelled since the decision, or past the limit and let go already: nothing may follow.
-	 */
+	/* Cancelled since the decision, or past the limit and let go: nothing may follow. */
 	if (mig_is_cancelled(p->a->cancel) ||
 		(r = quiesce_freeze(&p->quiesce, limits_deadline(&p->s), &e)) > 0) {
 		pump_tick(p);
@@ -228,8 +205,7 @@ static void pump_do_freeze(struct pump *p)
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
 	}
-	if (p->a->params.test_stall_ns)
-		pump_test_stall(p->a->params.test_stall_ns);
+	mig_stall(p->a->params.test_stall_ns);
 	p->stopped_at = clock_mono_ns();
 	pump_point(p, "source-frozen");
 	pump_simple(p, SOURCE_EV_FROZEN, 0, 0, 0);
@@ -256,14 +232,6 @@ static void pump_do_save(struct pump *p)
 	pump_simple(p, SOURCE_EV_SAVED, p->msg.len, 0, 0);
 }
 
-/* What each answer of the storage is to source.c. */
-static const enum source_event_type pump_acquire_events[] = {
-	[MIG_ACQUIRED] = SOURCE_EV_ACQUIRED,
-	[MIG_HELD] = SOURCE_EV_HELD,
-	[MIG_DENIED] = SOURCE_EV_DENIED,
-	[MIG_MUTE] = SOURCE_EV_MUTE,
-};
-
 static void pump_do_release(struct pump *p)
 {
 	struct err e = { 0 };
@@ -289,7 +257,7 @@ static void pump_do_acquire(struct pump *p, uint64_t epoch)
 	if (found == MIG_ACQUIRED)
 		pump_point(p, "source-acquired");
 	pump_event(p, (struct source_event){
-			      .type = pump_acquire_events[found], .code = e.code, .text = e.msg });
+			      .type = SOURCE_EV_ACQUIRED + found, .code = e.code, .text = e.msg });
 }
 
 static void pump_do_abort(struct pump *p)
@@ -481,26 +449,13 @@ static void pump_poll(struct pump *p)
 
 /* ---- progress ----------------------------------------------------------------------------- */
 
-static enum mig_phase pump_phase(const struct pump *p)
-{
-	if (p->s.state <= SOURCE_TRACK)
-		return MIG_PHASE_INIT;
-	if (p->s.state < SOURCE_FREEZE)
-		return MIG_PHASE_COPY;
-	if (p->s.state == SOURCE_FREEZE)
-		return MIG_PHASE_QUIESCE;
-	if (p->s.state < SOURCE_DONE)
-		return MIG_PHASE_FROZEN;
-	return p->s.state <= SOURCE_MOVED ? MIG_PHASE_DONE : MIG_PHASE_FAILED;
-}
-
 static void pump_progress(struct pump *p, uint64_t now)
 {
 	uint64_t sent = p->plan.pages_sent << GMEM_PAGE_SHIFT;
 	uint64_t left = (p->plan.todo_pages + p->plan.inflight_pages) << GMEM_PAGE_SHIFT;
 	uint64_t speed = p->s.pace ? p->s.pace : predict_rate(sent, now - p->start);
 	struct mig_progress out = {
-		.phase = pump_phase(p),
+		.phase = mig_phase_of(p->s.state),
 		.round = p->s.round,
 		.elapsed_ns = now - p->start,
 		.sent_bytes = sent,
@@ -529,8 +484,7 @@ static void pump_watch(struct pump *p)
 		return;
 	/*
 	 * The end of the rendezvous is the end of the target, unless it is already committed to.
-	 * Why, the transport may know: it gets a moment to say so, but not while the guest is
-	 * frozen.
+	 * Why, the transport may know: it may say so for a moment, unless the guest is frozen.
 	 */
 	if (!source_committed(&p->s) && rdv_peer_gone(p->rdv_fd) && !p->gone_at)
 		p->gone_at = now;

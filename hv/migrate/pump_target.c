@@ -64,17 +64,7 @@ static void tpump_fault(struct tpump *p, enum target_event_type type, const stru
 /* A test may want to see this process, or its connection, gone here. */
 static void tpump_point(struct tpump *p, const char *name)
 {
-	struct xport_event ignored;
-
-	bool crash = mig_point_crashes(&p->a->points, name);
-
-	if (!crash && !mig_point_cuts(&p->a->points, name))
-		return;
-	/* What was posted before is to be on its way; what comes now is lost. */
-	p->a->xport->poll(p->x, 20 * NSEC_PER_MSEC, &ignored, 1, NULL);
-	if (crash)
-		mig_point_crash();
-	mig_point_cut();
+	mig_point(&p->a->points, name, p->a->xport, p->x);
 }
 
 static void tpump_send(struct tpump *p, const struct wire_msg *m)
@@ -156,12 +146,6 @@ static void tpump_load(struct tpump *p)
 
 static void tpump_acquire(struct tpump *p, uint64_t epoch)
 {
-	static const enum target_event_type said[] = {
-		[MIG_ACQUIRED] = TARGET_EV_ACQUIRED,
-		[MIG_HELD] = TARGET_EV_HELD,
-		[MIG_DENIED] = TARGET_EV_DENIED,
-		[MIG_MUTE] = TARGET_EV_MUTE,
-	};
 	enum mig_acquire found = MIG_ACQUIRED;
 	struct target_event ev;
 	struct err e = { 0 };
@@ -171,9 +155,10 @@ static void tpump_acquire(struct tpump *p, uint64_t epoch)
 		found = p->a->own->acquire(p->a->vm, epoch, &e);
 	if (found == MIG_ACQUIRED)
 		tpump_point(p, "target-acquired");
-	ev = (struct target_event){
-		.type = said[found], .now = clock_mono_ns(), .code = e.code, .text = e.msg
-	};
+	ev = (struct target_event){ .type = TARGET_EV_ACQUIRED + found,
+		.now = clock_mono_ns(),
+		.code = e.code,
+		.text = e.msg };
 	target_step(&p->t, &ev);
 }
 

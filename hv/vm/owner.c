@@ -49,7 +49,8 @@ int vm_owner_start(struct vm *vm, struct err *e)
 		return 0;
 	o->who.epoch = 1;
 	if (block_own_begin(virtio_blk_image(o->arbiter), &o->who, &why)) {
-		log_warn("%s; a move of the guest that is cut in the hand-over must be settled by hand",
+		log_warn(
+			"%s; a move of the guest that is cut in the hand-over must be settled by hand",
 			why.msg);
 		o->who.epoch = 0;
 	}
