@@ -91,13 +91,14 @@ enum block_own block_own_judge(enum block_own_lock lock, int read, const struct 
 
 	if (read == 0) {
 		/* What we wrote ourselves and could not be sure of is still our claim. */
-		bool same = memcmp(r->owner.uuid, expected->uuid, UUID_SIZE) == 0 &&
-			    (r->owner.epoch == expected->epoch ||
-				    (mine && r->owner.epoch == expected->epoch + 1));
+		bool same = memcmp(r->owner.uuid, expected->uuid, UUID_SIZE) == 0;
+		bool ours = same && mine && r->owner.epoch == expected->epoch + 1;
 
-		if (!same)
+		if (!ours && (!same || r->owner.epoch != expected->epoch))
 			return BLOCK_OWN_DENIED;
-		return elsewhere ? BLOCK_OWN_HELD : BLOCK_OWN_TAKEN;
+		if (elsewhere)
+			return ours ? BLOCK_OWN_MUTE : BLOCK_OWN_HELD;
+		return BLOCK_OWN_TAKEN;
 	}
 	/* Without the lock a record may be half written. */
 	if (elsewhere)
@@ -216,6 +217,10 @@ static void own_explain(const struct block *b, enum block_own found, int read,
 	else if (found == BLOCK_OWN_DENIED)
 		err_set(e, -EBUSY, "disk '%s': %s is gone, so its owner has ended the guest",
 			b->name, path);
+	else if (found == BLOCK_OWN_MUTE && read == 0)
+		err_set(e, -EAGAIN,
+			"disk '%s': the record is this process's, but somebody else holds the lock",
+			b->name);
 	else if (found == BLOCK_OWN_MUTE)
 		err_set(e, read, "disk '%s': cannot read %s: %s", b->name, path,
 			read == -EBADMSG ? "it is not what watari writes" : strerrordesc_np(-read));
@@ -234,7 +239,7 @@ enum block_own block_own_acquire(struct block *b, struct block_owner *o, bool ke
 	struct block_owner next = *o;
 	struct block_record rec;
 	enum block_own found;
-	int r = block_lock(b, 0, e), read;
+	int r = kept && b->locked ? block_lock_again(b) : block_lock(b, 0, e), read;
 
 	if (r && r != -EAGAIN)
 		return BLOCK_OWN_MUTE;
@@ -245,6 +250,10 @@ enum block_own block_own_acquire(struct block *b, struct block_owner *o, bool ke
 	next.epoch++;
 	if (found == BLOCK_OWN_TAKEN) {
 		r = block_record_write(b, &next, true);
+		/* The record is no part of what is locked: a write that waited while the lease
+		 * ended is not refused. So the lock is asked for once more before anything runs. */
+		if (r == 0)
+			r = block_lock_again(b);
 		if (r == 0) {
 			*o = next;
 			return found;

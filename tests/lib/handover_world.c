@@ -287,11 +287,11 @@ static void source_carry_out(struct world *w)
 	source_todo(&w->s, &d);
 	switch (d.type) {
 	case SOURCE_DO_RELEASE:
+		h->pending = (h->reach ? SOURCE_EV_RELEASED : SOURCE_EV_FAILED) + 1;
 		if (w->p.broken == WORLD_RELEASE_LATE)
 			w->late_release = true;
-		else
+		else if (h->reach)
 			unlock(w, WORLD_SOURCE);
-		h->pending = SOURCE_EV_RELEASED + 1;
 		break;
 	case SOURCE_DO_COMMIT:
 		if (d.a != w->s.params.epoch)

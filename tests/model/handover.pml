@@ -151,10 +151,10 @@ inline acquire(x)
 inline release(x)
 {
 	if
-	:: broken == BREAK_RELEASE_LATE -> late_release = true
-	:: else -> unlock(x)
-	fi;
-	pending[x] = EV_RELEASED
+	:: broken == BREAK_RELEASE_LATE -> late_release = true; pending[x] = EV_RELEASED
+	:: broken != BREAK_RELEASE_LATE && reach[x] -> unlock(x); pending[x] = EV_RELEASED
+	:: broken != BREAK_RELEASE_LATE && !reach[x] -> pending[x] = EV_FAILED
+	fi
 }
 
 #define too_early(x, what) \

@@ -86,6 +86,13 @@ static void one_fault_anywhere_without_an_arbiter(void **state)
 #define SEEDS         8
 #define RUNS_PER_SEED 2500
 
+static void two_faults_anywhere_never_make_two_runners(void **state)
+{
+	(void)state;
+	expect_none((struct world_params){ .arbiter = true, .patient = true, .faults = 2 }, NULL);
+	expect_none((struct world_params){ .faults = 2 }, NULL);
+}
+
 static void two_random_faults_never_make_two_runners(void **state)
 {
 	unsigned long long steps = 0;
@@ -179,6 +186,7 @@ int main(void)
 		cmocka_unit_test(without_a_fault_the_guest_moves),
 		cmocka_unit_test(one_fault_anywhere_with_an_arbiter),
 		cmocka_unit_test(one_fault_anywhere_without_an_arbiter),
+		cmocka_unit_test(two_faults_anywhere_never_make_two_runners),
 		cmocka_unit_test(two_random_faults_never_make_two_runners),
 		cmocka_unit_test(a_lock_released_after_commit_is_found),
 		cmocka_unit_test(a_target_that_thaws_early_is_found),
