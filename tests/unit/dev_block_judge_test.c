@@ -51,6 +51,7 @@ static void a_write_whose_answer_was_lost_is_our_own(void **state)
 
 static void a_lock_lost_without_a_word_is_noticed(void **state)
 {
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct flock unlock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
 	char dir[] = "/var/tmp/watari-judge-XXXXXX", path[64], note[80];
 	struct block_options o = { .name = "root", .path = path };
@@ -75,10 +76,18 @@ static void a_lock_lost_without_a_word_is_noticed(void **state)
 	assert_int_equal(block_lock(b, 0, &e), 0);
 	assert_true(block_locked(a));
 	assert_int_equal(block_own_acquire(a, &who, true, &e), BLOCK_OWN_HELD);
+	assert_non_null(strstr(e.msg, "its lock was lost"));
 	assert_int_equal(who.epoch, 7);
 	assert_false(block_locked(a));
-	/* given back: the epoch is still ours */
+	/* given back, but somebody is still at the record: that one's lock fences it */
 	block_unlock(b);
+	fd = open(note, O_RDWR);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	assert_int_equal(block_own_acquire(a, &who, false, &e), BLOCK_OWN_HELD);
+	assert_non_null(strstr(e.msg, "at its record"));
+	assert_false(block_locked(a));
+	close(fd);
+	/* the epoch is still ours */
 	assert_int_equal(block_own_acquire(a, &who, false, &e), BLOCK_OWN_TAKEN);
 	assert_int_equal(who.epoch, 8);
 	block_close(b);
