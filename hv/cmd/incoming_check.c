@@ -16,16 +16,14 @@
 #include "hv/ctl/client.h"
 #include "hv/ctl/preflight.h"
 
-/* A copy in doubt gives way to the very guest it is of; that it is, the offer tells. */
-static bool check_gives_way(const char *guest)
+static bool check_in_doubt(const char *name)
 {
-	const char *state;
+	const char *state = NULL;
 	json_t *j = NULL;
 	bool doubt;
 
-	if (ctl_ask(NULL, guest, "status", &j, NULL))
-		return false;
-	state = json_string_value(json_object_get(j, "state"));
+	if (ctl_ask(NULL, name, "status", &j, NULL) == 0)
+		state = json_string_value(json_object_get(j, "state"));
 	doubt = state && strcmp(state, "in-doubt") == 0;
 	json_decref(j);
 	return doubt;
@@ -41,13 +39,11 @@ static void check_name(struct pf_facts *f)
 		f->name_free = PF_YES;
 		return;
 	}
-	if (check_gives_way(f->guest)) {
-		f->name_free = PF_YES;
-		return;
-	}
-	f->name_free = PF_NO;
-	snprintf(f->name_error, sizeof(f->name_error), "%.*s", (int)sizeof(f->name_error) - 1,
-		e.msg);
+	/* A copy in doubt gives way to the very guest that it is one of; the offer says who comes.
+	 */
+	f->name_free = e.code == -EEXIST && check_in_doubt(f->guest) ? PF_UNKNOWN : PF_NO;
+	snprintf(f->name_error, sizeof(f->name_error), "%.*s%s", (int)sizeof(f->name_error) - 64,
+		e.msg, f->name_free == PF_NO ? "" : "; it is in doubt, and gives way to itself");
 }
 
 int incoming_check_facts(void *arg, const void *body, size_t len, struct wbuf *out, struct err *e)

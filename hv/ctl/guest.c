@@ -309,8 +309,8 @@ static const struct {
 	{ .op = "balloon", .run = op_balloon, .settled = true },
 	{ .op = "migrate", .run = op_migrate, .settled = true },
 	{ .op = "cancel", .run = op_cancel },
-	{ .op = "own", .run = op_own, .settled = true },
 	{ .op = "check", .run = op_check, .settled = true },
+	{ .op = "own", .run = op_own, .settled = true },
 };
 
 /* Keeps a request for guest_waiting(). Always finds room: a held client asks nothing more. */
