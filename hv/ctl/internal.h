@@ -56,14 +56,15 @@ void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 void op_definition(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 void op_memory(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 
-/* check.c */
-void op_check(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 /* own.c */
 void op_own(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 /* The move ended in doubt, for @e. */
 void guest_doubt(struct ctl_guest *g, bool arriving, const struct err *e);
 /* What is refused to a guest in doubt: -EBUSY. */
 int guest_refuse_doubt(const struct ctl_guest *g, struct err *e);
+
+/* check.c */
+void op_check(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 
 /* balloon.c */
 void op_balloon(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);

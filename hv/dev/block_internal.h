@@ -59,6 +59,8 @@ int block_ring_open(struct block *b, struct err *e);
 bool block_ring_close(struct block *b);
 
 /* block_lock.c: takes our record away, if it still is ours and the lock can be had. */
+/* Asks once more for a lock that is held. -EAGAIN: it was lost and somebody else has it. */
+int block_lock_again(struct block *b);
 void block_lock_note_end(struct block *b);
 bool block_note_path(const struct block *b, char *out, size_t size);
 

@@ -150,6 +150,18 @@ int block_lock(struct block *b, int wait_ms, struct err *e)
 	return 0;
 }
 
+/* Over NFS a lock is lost with the lease, and nothing says so but a request to the server. */
+int block_lock_again(struct block *b)
+{
+	int r = lock_try(b);
+
+	if (r == -EAGAIN || r == -EACCES) {
+		b->locked = false;
+		return -EAGAIN;
+	}
+	return r;
+}
+
 void block_unlock(struct block *b)
 {
 	struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET };

@@ -91,13 +91,14 @@ enum block_own block_own_judge(enum block_own_lock lock, int read, const struct 
 
 	if (read == 0) {
 		/* What we wrote ourselves and could not be sure of is still our claim. */
-		bool same = memcmp(r->owner.uuid, expected->uuid, UUID_SIZE) == 0 &&
-			    (r->owner.epoch == expected->epoch ||
-				    (mine && r->owner.epoch == expected->epoch + 1));
+		bool same = memcmp(r->owner.uuid, expected->uuid, UUID_SIZE) == 0;
+		bool ours = same && mine && r->owner.epoch == expected->epoch + 1;
 
-		if (!same)
+		if (!ours && (!same || r->owner.epoch != expected->epoch))
 			return BLOCK_OWN_DENIED;
-		return elsewhere ? BLOCK_OWN_HELD : BLOCK_OWN_TAKEN;
+		if (elsewhere)
+			return ours ? BLOCK_OWN_MUTE : BLOCK_OWN_HELD;
+		return BLOCK_OWN_TAKEN;
 	}
 	/* Without the lock a record may be half written. */
 	if (elsewhere)
@@ -110,28 +111,57 @@ enum block_own block_own_judge(enum block_own_lock lock, int read, const struct 
 
 /* ---- the file ----------------------------------------------------------------------------- */
 
+static int own_read(int fd, struct block_record *out)
+{
+	char text[BLOCK_RECORD_SIZE];
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EBADMSG;
+	n = pread(fd, text, sizeof(text), 0);
+	if (n < 0)
+		return -errno;
+	return block_record_parse(text, (size_t)n, out) ? 0 : -EBADMSG;
+}
+
 /* Opened anew each time: over NFS that is what makes sure to see what was written before. */
 int block_record_read(const struct block *b, struct block_record *out)
 {
-	char path[BLOCK_NOTE_PATH], text[BLOCK_RECORD_SIZE];
-	struct stat st;
-	ssize_t n;
-	int fd, r = 0;
+	char path[BLOCK_NOTE_PATH];
+	int fd, r;
 
 	if (!block_note_path(b, path, sizeof(path)))
 		return -ENAMETOOLONG;
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0)
-		r = -errno;
-	else if (!S_ISREG(st.st_mode))
-		r = -EBADMSG;
-	n = r ? 0 : read(fd, text, sizeof(text));
-	if (n < 0)
-		r = -errno;
-	else if (!r && !block_record_parse(text, (size_t)n, out))
-		r = -EBADMSG;
+	r = own_read(fd, out);
+	close(fd);
+	return r;
+}
+
+/*
+ * The record through one descriptor that holds a lock on it: a write that waited while the lease
+ * ended is then refused by the server instead of arriving after another's. -EAGAIN: somebody else
+ * is at it, so the image's lock is not ours any more.
+ */
+static int own_fence(const struct block *b)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[BLOCK_NOTE_PATH];
+	int fd, r;
+
+	if (!block_note_path(b, path, sizeof(path)))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fcntl(fd, F_OFD_SETLK, &l) == 0)
+		return fd;
+	r = errno == EACCES ? -EAGAIN : -errno;
 	close(fd);
 	return r;
 }
@@ -151,20 +181,16 @@ static int own_sync_folder(const char *path)
 	return r;
 }
 
-int block_record_write(struct block *b, const struct block_owner *o, bool durable)
+/* Writes the record and closes @fd. */
+static int own_write(struct block *b, int fd, const struct block_owner *o, bool durable)
 {
 	struct block_record r = { .owner = *o, .process = (int)getpid() };
-	char path[BLOCK_NOTE_PATH], text[BLOCK_RECORD_SIZE];
+	char text[BLOCK_RECORD_SIZE];
 	struct stat st;
-	int fd, rc = 0;
+	int rc = 0;
 
-	if (!block_note_path(b, path, sizeof(path)))
-		return -ENAMETOOLONG;
 	own_host(r.host);
 	block_record_format(text, &r);
-	fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
 	if (fstat(fd, &st) < 0)
 		rc = -errno;
 	else if (!S_ISREG(st.st_mode))
@@ -178,13 +204,28 @@ int block_record_write(struct block *b, const struct block_owner *o, bool durabl
 		rc = -errno;
 	if (close(fd) < 0 && rc == 0) /* over NFS it may be here that a failure shows */
 		rc = -errno;
-	if (rc == 0 && durable && st.st_size == 0)
-		rc = own_sync_folder(path);
 	if (rc == 0) {
 		b->noted = true;
 		b->owner = *o;
 	}
 	return rc;
+}
+
+int block_record_write(struct block *b, const struct block_owner *o, bool durable)
+{
+	char path[BLOCK_NOTE_PATH];
+	struct stat st;
+	bool fresh;
+	int fd, rc;
+
+	if (!block_note_path(b, path, sizeof(path)))
+		return -ENAMETOOLONG;
+	fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	fresh = fstat(fd, &st) == 0 && st.st_size == 0;
+	rc = own_write(b, fd, o, durable);
+	return rc == 0 && durable && fresh ? own_sync_folder(path) : rc;
 }
 
 /* ---- the owner ---------------------------------------------------------------------------- */
@@ -216,6 +257,10 @@ static void own_explain(const struct block *b, enum block_own found, int read,
 	else if (found == BLOCK_OWN_DENIED)
 		err_set(e, -EBUSY, "disk '%s': %s is gone, so its owner has ended the guest",
 			b->name, path);
+	else if (found == BLOCK_OWN_MUTE && read == 0)
+		err_set(e, -EAGAIN,
+			"disk '%s': the record is this process's, but somebody else holds the lock",
+			b->name);
 	else if (found == BLOCK_OWN_MUTE)
 		err_set(e, read, "disk '%s': cannot read %s: %s", b->name, path,
 			read == -EBADMSG ? "it is not what watari writes" : strerrordesc_np(-read));
@@ -228,30 +273,64 @@ int block_own_begin(struct block *b, const struct block_owner *o, struct err *e)
 	return r ? own_cannot_write(b, r, e) : 0;
 }
 
+/* The lock was lost, whoever says so: what the record says then counts as read without it. */
+static enum block_own_lock own_ask(struct block *b, bool kept, int *fence, int *mute, struct err *e)
+{
+	int r = kept && b->locked ? block_lock_again(b) : block_lock(b, 0, e);
+
+	*mute = r == -EAGAIN ? 0 : r;
+	*fence = r ? r : own_fence(b);
+	if (r && kept)
+		err_set(e, r, "disk '%s': its lock was lost: %s", b->name, strerrordesc_np(-r));
+	else if (*fence == -EAGAIN && !r)
+		err_set(e, -EAGAIN, "disk '%s': somebody else is at its record", b->name);
+	if (*fence == -EAGAIN)
+		return BLOCK_OWN_LOCK_ELSEWHERE;
+	return kept ? BLOCK_OWN_LOCK_KEPT : BLOCK_OWN_LOCK_TAKEN;
+}
+
+/*
+ * Becomes the owner on the record. @fence is closed; negative: there is no record, and the lock was
+ * kept. The lock is asked for once more before anything runs, for the filesystem whose server does
+ * not refuse a late write.
+ */
+static int own_take(struct block *b, int fence, struct block_owner *o, struct err *e)
+{
+	struct block_owner next = *o;
+	int r;
+
+	next.epoch++;
+	r = fence >= 0 ? own_write(b, fence, &next, true) : block_record_write(b, &next, true);
+	if (r == 0)
+		r = block_lock_again(b);
+	if (r == 0)
+		*o = next;
+	else
+		own_cannot_write(b, r, e);
+	return r;
+}
+
 enum block_own block_own_acquire(struct block *b, struct block_owner *o, bool kept, struct err *e)
 {
-	enum block_own_lock lock = kept ? BLOCK_OWN_LOCK_KEPT : BLOCK_OWN_LOCK_TAKEN;
-	struct block_owner next = *o;
+	int fence, mute, read;
+	enum block_own_lock lock = own_ask(b, kept, &fence, &mute, e);
 	struct block_record rec;
 	enum block_own found;
-	int r = block_lock(b, 0, e), read;
 
-	if (r && r != -EAGAIN)
+	if (mute)
 		return BLOCK_OWN_MUTE;
-	if (r)
-		lock = BLOCK_OWN_LOCK_ELSEWHERE;
-	read = block_record_read(b, &rec);
+	if (fence >= 0)
+		read = own_read(fence, &rec);
+	else
+		read = fence == -EAGAIN ? block_record_read(b, &rec) : fence;
 	found = block_own_judge(lock, read, &rec, read == 0 && own_mine(&rec), o);
-	next.epoch++;
 	if (found == BLOCK_OWN_TAKEN) {
-		r = block_record_write(b, &next, true);
-		if (r == 0) {
-			*o = next;
+		if (own_take(b, fence, o, e) == 0)
 			return found;
-		}
-		own_cannot_write(b, r, e);
 		found = BLOCK_OWN_MUTE;
 	} else {
+		if (fence >= 0)
+			close(fence);
 		own_explain(b, found, read, &rec, e);
 	}
 	if (!kept)

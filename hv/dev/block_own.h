@@ -40,7 +40,8 @@ enum block_own {
 	BLOCK_OWN_TAKEN,  /* the lock is held here and the record says the next epoch */
 	BLOCK_OWN_HELD,   /* the lock is held elsewhere, the epoch is the expected one */
 	BLOCK_OWN_DENIED, /* another guest or epoch, or its owner ended it */
-	BLOCK_OWN_MUTE,   /* the storage does not answer, or nonsense */
+	BLOCK_OWN_MUTE,   /* the storage does not answer, or nonsense; or the next epoch is ours but
+			   * the lock is held elsewhere */
 };
 
 enum block_own_lock {

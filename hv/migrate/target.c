@@ -99,18 +99,32 @@ static void target_denied(struct target *t, const struct target_event *ev)
 	target_give_up(t, t->state == TARGET_ACQUIRE);
 }
 
-/* The abort is a promise: whatever the storage says later, nothing runs here. */
-static void target_not_acquired(struct target *t, const struct target_event *ev)
-{
-	if (!handover_again(&t->wait, ev->now))
-		target_denied(t, ev);
-}
-
 static void target_in_doubt(struct target *t)
 {
 	t->ntodo = 0;
 	target_do(t, TARGET_DO_FINISH, 0);
 	t->state = TARGET_IN_DOUBT;
+}
+
+/*
+ * The abort is a promise: whatever the storage says later, nothing runs here. A storage that does
+ * not answer may have written our epoch all the same, and then nobody else takes the guest: with an
+ * arbiter that must not end in a promise.
+ */
+static void target_not_acquired(struct target *t, const struct target_event *ev)
+{
+	if (handover_again(&t->wait, ev->now))
+		return;
+	if (!t->epoch || ev->type == TARGET_EV_HELD) {
+		target_denied(t, ev);
+		return;
+	}
+	err_set(&t->err, ev->code ? ev->code : -EIO,
+		"the guest was handed over, but the storage did not tell whether it is this host's (%s); "
+		"it stays frozen here: once the storage answers, watari own runs it here if it is this "
+		"host's, watari kill ends this copy",
+		ev->text ? ev->text : "no answer");
+	target_in_doubt(t);
 }
 
 /* Loaded, and no word from the source any more: it may be lost, or run the guest. */

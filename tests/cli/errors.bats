@@ -106,7 +106,7 @@ teardown() {
 }
 
 @test "a guest that is not there" {
-	for c in cancel status pause resume balloon kill; do
+	for c in cancel own status pause resume balloon kill; do
 		fails 1 "no guest named 'bird'" "$W" "$c" bird
 		fails 1 "no guest named 'bird'" "$W" "$c" bird --json
 		fails 1 "../bird" "$W" "$c" ../bird

@@ -4,7 +4,7 @@
 
 load helper
 
-COMMANDS="run receive migrate cancel history list show status console stop reset pause resume balloon kill probe"
+COMMANDS="run receive migrate check cancel own history list show status console stop reset pause resume balloon kill probe"
 
 @test "--help lists every command with a line each" {
 	run "$W" --help
@@ -60,7 +60,7 @@ COMMANDS="run receive migrate cancel history list show status console stop reset
 	fails 2 "--listen is missing" "$W" receive
 	fails 2 "NAME is missing" "$W" migrate --to 127.0.0.1:1
 	fails 2 "--to is missing" "$W" migrate bird
-	for c in cancel show status console stop reset pause resume kill; do
+	for c in cancel own show status console stop reset pause resume kill; do
 		fails 2 "NAME is missing" "$W" "$c"
 		fails 2 "two" "$W" "$c" one two
 	done

@@ -177,7 +177,8 @@ image() {
 	check crash source-state-sent doubt-B
 	check crash source-released doubt-B
 	check crash source-committed B
-	check crash target-told A
+	check crash target-loaded A
+	check crash target-told doubt-A
 	check crash target-acquiring doubt-A
 	check cut source-state-sent A-doubt-B
 	check cut target-thawed doubt-A-B
