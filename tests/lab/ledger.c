@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A ledger on a raw disk, which shows whether it ever had two writers and whether anything synced was lost:
+ * A ledger on a raw disk, which shows whether it ever had two writers and whether anything synced
+ * was lost:
  *
- *   ledger write DEVICE    the guest's program: numbered blocks, each synced and read back, for ever
- *   ledger check FILE SEQ  the judge's: the last blocks are there without a gap, up to SEQ at least
+ *   ledger write DEVICE    the guest's program: numbered blocks, each synced and read back, for
+ * ever ledger check FILE SEQ  the judge's: the last blocks are there without a gap, up to SEQ at
+ * least
  *
- * The disk is a ring of blocks. Each has its number, the run that wrote it (a run is one start of the guest,
- * however often it moves), the time, and the sum of the block before it: so two writers, who differ in the time
- * at least, break the chain. What `write` says on stdout ("ledger: RUN SEQ", ten times a second) is synced.
- * Must never try again what failed: the first error is the finding, said with "FAILED", and nothing is written
- * after it.
- * Next in the flow: tests/lab/ledger-init starts it in the guest, tests/lab/faults-nfs judges.
+ * The disk is a ring of blocks. Each has its number, the run that wrote it (a run is one start of
+ * the guest, however often it moves), the time, and the sum of the block before it: so two writers,
+ * who differ in the time at least, break the chain. What `write` says on stdout ("ledger: RUN SEQ",
+ * ten times a second) is synced. Must never try again what failed: the first error is the finding,
+ * said with "FAILED", and nothing is written after it. Next in the flow: tests/lab/ledger-init
+ * starts it in the guest, tests/lab/faults-nfs judges.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +90,8 @@ static bool entry_valid(const struct entry *e, uint64_t place)
 	return e->seq && e->seq % BLOCKS == place && e->sum == entry_sum(e);
 }
 
-/* What the disk says, into @l. The chain: the block after the last may be anything, for it was being written. */
+/* What the disk says, into @l. The chain: the block after the last may be anything, for it was
+ * being written. */
 static void ledger_scan(struct ledger *l)
 {
 	uint64_t seqs[BLOCKS] = { 0 }, before[BLOCKS] = { 0 }, runs[BLOCKS] = { 0 };

@@ -98,6 +98,8 @@ lab_prepare() {
 	lab_guest_initrd=$lab_dir/guest.cpio.gz
 	lab_prepare_host "$host"
 	lab_prepare_guest "$guest"
+	gcc -O2 -Wall -o "$lab_dir/tsc" "$lab_tests/tsc.c" || lab_die "cannot build tsc"
+	lab_tsc_khz=$("$lab_dir/tsc")
 	exec {lock}>&-
 }
 
@@ -184,13 +186,13 @@ lab_host_start() {
 	# about XCR0 ("XSAVE consistency problem" in the guest's log); and none of what needs it, for a guest's
 	# aesni_intel takes AVX where it is offered and dies of it. No 5-level paging: it only makes the
 	# emulator's nested walks longer. No check of the timer's interrupt: on a crowded machine the few ticks
-	# it waits for come too late, and the host's kernel gives up.
+	# it waits for come too late, and the host's kernel gives up. Nor does it measure its time stamp counter, see tsc.c.
 	(
 		cd "$dir" && exec qemu-system-x86_64 -accel tcg,thread=multi -cpu "max,-la57,$without_xsave" -M q35 \
 			-m "$memory" -smp "$cpus" -nodefaults -no-user-config -display none -no-reboot \
 			-chardev "$console,id=console" -serial chardev:console \
 			-kernel "$lab_host_kernel" -initrd "$lab_host_initrd" \
-			-append "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check" \
+			-append "console=ttyS0 quiet panic=-1 tsc=reliable tsc_early_khz=$lab_tsc_khz no_timer_check" \
 			-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
 			-virtfs "local,path=$dir,mount_tag=out,security_model=none" \
 			"${more[@]}" 2>emulator
@@ -284,9 +286,9 @@ lab_lan_up() {
 	done
 }
 
-# lab_pair_up: waits until both hosts take commands; fails if one does not come up in 120 s.
+# lab_pair_up: waits until both hosts take commands; fails if one does not come up in 300 s.
 lab_pair_up() {
-	local host end=$((SECONDS + 120))
+	local host end=$((SECONDS + 300))
 	for host in a b; do
 		until [ -e "$lab_pair/$host/ready" ]; do
 			lab_pair_alive $host && [ $SECONDS -lt $end ] || return 1
