@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A ledger on a raw disk, which shows whether it ever had two writers and whether anything synced
- * was lost:
+ * A ledger on a raw disk: it shows whether it ever had two writers, and whether anything that was
+ * synced is lost.
  *
- *   ledger write DEVICE    the guest's program: numbered blocks, each synced and read back, for
- * ever ledger check FILE SEQ  the judge's: the last blocks are there without a gap, up to SEQ at
- * least
+ *   ledger write DEVICE    in the guest: numbered blocks, each synced and read back, for ever
+ *   ledger check FILE SEQ  outside: the last blocks are there without a gap, up to SEQ at least
  *
  * The disk is a ring of blocks. Each has its number, the run that wrote it (a run is one start of
  * the guest, however often it moves), the time, and the sum of the block before it: so two writers,
  * who differ in the time at least, break the chain. What `write` says on stdout ("ledger: RUN SEQ",
- * ten times a second) is synced. Must never try again what failed: the first error is the finding,
- * said with "FAILED", and nothing is written after it. Next in the flow: tests/lab/ledger-init
- * starts it in the guest, tests/lab/faults-nfs judges.
+ * ten times a second at most) is synced.
+ *
+ * Must never try again what failed: the first error is the finding, said with "FAILED", and nothing
+ * is written after it.
+ * Next in the flow: tests/lab/ledger-init starts it in the guest, tests/lab/faults.sh judges.
  */
 #include <errno.h>
 #include <fcntl.h>
