@@ -84,7 +84,7 @@ ledger_start() {
 		lab_do "$1" "start guest.run \$watari run --name ledger --memory 128M --cpus 1 --kernel \$kernel \
 			--initrd \$build/lab/ledger.cpio.gz --disk ledger,path=/store/disk.img,direct=$2 \
 			--serial file:/lab/guest --append 'console=ttyS0 quiet panic=-1'
-			up() { [ \$(grep -c '^ledger: up' /lab/guest 2>/dev/null) -gt ${ups:-0} ]; }
+			up() { [ "0\$(grep -c '^ledger: up' /lab/guest 2>/dev/null)" -gt ${ups:-0} ]; }
 			wait_for 60 eval '[ -e /lab/guest.run.status ] || up'; up" && return
 		sleep 0.5
 	done
