@@ -17,10 +17,9 @@ progress() {
 
 # draw N: the fault, as shell words. All chances are in here.
 draw() {
-	perl -e '
+	perl -MDigest::MD5=md5 -e '
 		my ($seed, $n, @only) = @ARGV;
-		srand($seed * 100003 + $n);
-		rand for 1 .. 8;
+		srand(unpack "L", md5("$seed $n")); # near numbers give near chances
 		my @kinds = (("kill-source") x 3, ("kill-target") x 3, ("power-source") x 2, ("power-target") x 2, ("cable") x 4);
 		my $pick = int rand @kinds;
 		my $kind = @only ? $only[int rand @only] : $kinds[$pick];

@@ -80,15 +80,17 @@ ledger_afresh() {
 ledger_start() {
 	local end=$((SECONDS + $3)) ups
 	ups=$(grep -c '^ledger: up' "$lab_pair/$1/guest" 2>/dev/null)
-	while [ $SECONDS -lt $end ]; do
+	while :; do
 		lab_do "$1" "start guest.run \$watari run --name ledger --memory 128M --cpus 1 --kernel \$kernel \
 			--initrd \$build/lab/ledger.cpio.gz --disk ledger,path=/store/disk.img,direct=$2 \
 			--serial file:/lab/guest --append 'console=ttyS0 quiet panic=-1'
-			up() { [ "0\$(grep -c '^ledger: up' /lab/guest 2>/dev/null)" -gt ${ups:-0} ]; }
-			wait_for 60 eval '[ -e /lab/guest.run.status ] || up'; up" && return
+			up() { [ \"0\$(grep -c '^ledger: up' /lab/guest 2>/dev/null)\" -gt ${ups:-0} ]; }
+			wait_for 300 eval '[ -e /lab/guest.run.status ] || up'; up" && return
+		# It ended, and that was for want of the lock.
+		[ -e "$lab_pair/$1/guest.run.status" ] && grep -q 'in use by\|is locked' "$lab_pair/$1/guest.run.errors" &&
+			[ $SECONDS -lt $end ] || return 1
 		sleep 0.5
 	done
-	return 1
 }
 
 # ledger_whole SEQ: the disk is whole and has all blocks up to SEQ. A block in the making is not looked at twice.
