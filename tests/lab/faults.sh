@@ -23,8 +23,8 @@ draw() {
 		my @kinds = (("kill-source") x 3, ("kill-target") x 3, ("power-source") x 2, ("power-target") x 2, ("cable") x 4);
 		my $pick = int rand @kinds;
 		my $kind = @only ? $only[int rand @only] : $kinds[$pick];
-		# Two in three are about the switchover: from the freeze on; the others any time of a move.
-		my $moment = rand() < 2 / 3 ? sprintf("frozen:%d", rand() < 0.5 ? rand 100 : rand 1500) : sprintf("after:%d", rand 6000);
+		# Two in three are about the switchover; the others any time of a move.
+		my $moment = rand() < 2 / 3 ? sprintf("late:%d", rand() < 0.5 ? rand 100 : rand 1500) : sprintf("after:%d", rand 6000);
 		printf "kind=%s moment=%s transport=%s cut=%.1f off=%d again=%s direct=%s\n", $kind, $moment,
 			rand() < 0.5 ? "tcp" : "uring", rand() < 0.3 ? 20 + rand 30 : rand 12, rand() < 0.3 ? 25 : rand 6,
 			rand() < 0.5 ? "a" : "b", rand() < 0.5 ? "on" : "off"' "$seed" "$1" ${LAB_KINDS:-}
@@ -35,7 +35,7 @@ hurt() {
 	local socket=/run/watari/ledger.sock pid
 	local when=$moment
 	[ "${moment%%:*}" = after ] || when=$moment:$socket
-	rm -f "$lab_pair"/{moment,sign}
+	rm -f "$lab_pair"/{moment,sign}{,.armed}
 	pid=$(lab_do $from '"$watari" status ledger --json' | json pid)
 	case $kind in
 	kill-source) lab_do $from "\$tests/trip $when kill:$pid /pair/sign" ;;
@@ -168,12 +168,12 @@ fault() {
 	to=$(ledger_other $from)
 	: >"$lab_pair/move.said" && : >"$lab_pair/move.errors"
 	hurt
-	# The trip looks before the move begins.
-	sleep 0.5
+	lab_wait 120 test -e "$lab_pair/sign.armed"
+	[ $kind = kill-source ] || lab_wait 120 test -e "$lab_pair/moment.armed"
 	lab_do $from "\$watari migrate ledger --to \$$to:7777 --transport $transport --downtime-limit 500ms \
 		--frozen-timeout 10s --json" >"$lab_pair/move.said" 2>"$lab_pair/move.errors" &
 	mover=$!
-	lab_wait 130 test -e "$lab_pair/sign" || { progress "$n $kind: it did not happen: $(cat "$lab_pair/hurt.errors")" && ip link set wire-$from up; }
+	lab_wait 330 test -e "$lab_pair/sign" || { progress "$n $kind: it did not happen: $(cat "$lab_pair/hurt.errors")" && ip link set wire-$from up; }
 	sign=$(cat "$lab_pair/sign" 2>/dev/null || echo "0 - 0")
 	hit=false
 	[ "${sign##* }" = 0 ] || hit=true
