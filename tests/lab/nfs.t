@@ -21,7 +21,7 @@ export LAB_KINDS=${LAB_KINDS:-kill-source kill-target cable}
 [ -x "$lab_watari" ] || lab_die "$lab_watari is not built: run make"
 lab_prepare
 ledger_prepare
-trap 'ledger_end; lab_pair_end; lab_store_down' EXIT
+trap 'ledger_end; lab_pair_end; lab_store_down; kill $(jobs -p) 2>/dev/null' EXIT
 
 refused_across_hosts() {
 	lab_do a 'truncate -s 1M /store/free && start lock "$tests/locker" /store/free && wait_for 20 says locked /lab/lock' &&
