@@ -17,10 +17,12 @@
 #include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/guest_main.h"
+#include "hv/cmd/incoming_check.h"
 #include "hv/cmd/state_dir.h"
 #include "hv/ctl/history.h"
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
+#include "hv/ctl/client.h"
 
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
 
@@ -164,6 +166,7 @@ static int incoming_replaces(const struct vm_config *c, struct err *e)
 		rc = 0;
 	} else if (rc == 0 && !m.to[0]) {
 		kept->persistent = true;
+		memcpy(kept->uuid, c->uuid, sizeof(kept->uuid)); /* of one life, not kept */
 		vm_config_encode(kept, &a);
 		vm_config_encode(c, &b);
 		if (a.len != b.len || memcmp(a.data, b.data, a.len) != 0)
@@ -203,18 +206,57 @@ static int incoming_keep(const struct incoming_args *a, struct guest_main_args *
 	return rc;
 }
 
-/* All that may fail before the machine stands. The peer hears why. */
-static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
+/*
+ * The name, also if a copy of this very guest has it that is in doubt: the source, which runs it,
+ * moves it here anew, so that copy is nobody's.
+ */
+static int incoming_claim(struct guest_main_args *m, const struct vm_config *c, struct err *e)
+{
+	int rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c->name, e);
+	const char *state, *whose;
+	char uuid[UUID_TEXT];
+	json_t *j = NULL;
+
+	if (rc != -EEXIST || ctl_ask(NULL, c->name, "status", &j, NULL))
+		return rc;
+	state = json_string_value(json_object_get(j, "state"));
+	whose = json_string_value(json_object_get(j, "uuid"));
+	if (state && whose && strcmp(state, "in-doubt") == 0 && !uuid_is_zero(c->uuid) &&
+		strcmp(whose, uuid_format(c->uuid, uuid)) == 0) {
+		log_warn("guest %s, in doubt here, moves here anew: that copy is ended", c->name);
+		if (ctl_kill(NULL, c->name, NULL, e) == 0) {
+			err_clear(e);
+			rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c->name, e);
+		}
+	}
+	json_decref(j);
+	return rc;
+}
+
+/* What the source asks first, then its offer. 1: it only wanted to ask. */
+static int incoming_offer(const struct incoming_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
 {
+	struct incoming_check check = { .fd = m->rdv_fd, .port = -1, .overcommit = a->overcommit };
+	const struct rdv_checker checker = { .facts = incoming_check_facts, .arg = &check };
 	struct rdv_transports here;
-	struct vm_config config;
-	struct xport_list one;
 	int rc = incoming_transports(m->rdv_fd, &m->rdma, &here, e);
 
 	if (rc == 0)
-		rc = rdv_offer_read(m->rdv_fd, &here, offer, INCOMING_OFFER_NS, e);
-	if (rc < 0)
+		rc = rdv_offer_read(m->rdv_fd, &here, &checker, offer, INCOMING_OFFER_NS, e);
+	incoming_check_end(&check);
+	return rc;
+}
+
+/* All that may fail before the machine stands. The peer hears why. 1: nobody comes. */
+static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
+	struct rdv_offer *offer, struct err *e)
+{
+	struct vm_config config;
+	struct xport_list one;
+	int rc = incoming_offer(a, m, offer, e);
+
+	if (rc)
 		return rc; /* it has been answered already, or is not there any more */
 	if (offer->definition)
 		return incoming_keep(a, m, offer, e);
@@ -222,7 +264,7 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 	if (rc == 0)
 		rc = incoming_config(a, offer, &config, e);
 	if (rc == 0)
-		rc = ctl_claim_take(m->claim, ctl_runtime_dir(), config.name, e);
+		rc = incoming_claim(m, &config, e);
 	if (rc == 0)
 		rc = vm_new(&m->vm, &config, e);
 	if (rc < 0) {
@@ -255,7 +297,9 @@ int cmd_incoming(int argc, char **argv)
 		rc = m.signal_fd = guest_signals(&e);
 	if (rc >= 0)
 		rc = incoming_build(&args, &m, offer, &e);
-	if (rc < 0 || offer->definition) {
+	if (rc == 1 && m.notify_fd >= 0)
+		(void)!write(m.notify_fd, "C", 1); /* only checked */
+	if (rc || offer->definition) {
 		ctl_claim_drop(&claim);
 		rc = rc < 0 ? cmd_fail(&e) : CMD_OK;
 	} else {

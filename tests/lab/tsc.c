@@ -1,45 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prints how many kHz this machine's time stamp counter has. An emulated host reads the same
- * counter, and on a machine with more work than processors it measures it wrong, by several times:
- * its clock then runs that much too fast. So it is told (tests/lab/lib.sh). Must never measure
- * while it was not running: of many looks it takes those that took least. Next in the flow:
- * lab_host_start gives it to the host's kernel as tsc_early_khz.
+ * Prints how fast this machine's TSC ticks, in kHz: the best of several looks at it beside the
+ * monotonic clock. An emulated host sees this very counter, but would measure it against emulated
+ * timers, and on a crowded machine be wrong by as much as a factor of six. Next in the flow:
+ * tests/lab/lib.sh tells both hosts of a pair.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>
 #include <x86intrin.h>
 
-#define LOOKS 200
+#define TRIES 20
 
-/* The counter and the time of one moment. */
-static void look(uint64_t *ticks, uint64_t *ns)
+static uint64_t mono_ns(void)
 {
-	uint64_t least = UINT64_MAX;
+	struct timespec t;
 
-	for (int i = 0; i < LOOKS; i++) {
-		uint64_t before = __rdtsc(), after;
-		struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
 
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		after = __rdtsc();
-		if (after - before >= least)
+/* Both clocks at one time: of several readings the one that took least. */
+static void both(uint64_t *tsc, uint64_t *ns)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (int i = 0; i < TRIES; i++) {
+		uint64_t before = __rdtsc(), now = mono_ns(), after = __rdtsc();
+
+		if (after - before >= best)
 			continue;
-		least = after - before;
-		*ticks = before + least / 2;
-		*ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		best = after - before;
+		*tsc = before + best / 2;
+		*ns = now;
 	}
 }
 
 int main(void)
 {
-	const struct timespec pause = { .tv_nsec = 300000000 };
-	uint64_t t0 = 0, n0 = 0, t1 = 0, n1 = 0;
+	const struct timespec pause = { .tv_nsec = 200000000 };
+	uint64_t tsc0 = 0, ns0 = 0, tsc1 = 0, ns1 = 0;
 
-	look(&t0, &n0);
+	both(&tsc0, &ns0);
 	nanosleep(&pause, NULL);
-	look(&t1, &n1);
-	printf("%.0f\n", (double)(t1 - t0) * 1e6 / (double)(n1 - n0));
+	both(&tsc1, &ns1);
+	printf("%llu\n", (unsigned long long)((double)(tsc1 - tsc0) * 1e6 / (double)(ns1 - ns0)));
 	return 0;
 }
