@@ -33,17 +33,29 @@ free_at_once() {
 		lab_do b '"$tests/locker" /store/free once'
 }
 
-# The guest says that it has synced @1 more blocks or more, on host @2.
+# synced: "HOST SEQ" of the last block that the guest says is synced.
+synced() {
+	"$lab_tests/ledger-judge" "$lab_pair/watched" last | cut -d' ' -f1,3
+}
+
+# beyond HOST SEQ: it has said so of a later one, there.
+beyond() {
+	local host seq
+	read -r host seq < <(synced)
+	[ "$host" = "$1" ] && [ "$seq" -gt "$2" ]
+}
+
+# goes_on N HOST: it says so of N blocks more than now.
 goes_on() {
-	local last
-	last=$("$lab_tests/ledger-judge" "$lab_pair/watched" last | cut -d' ' -f3)
-	lab_wait 60 eval "set -- \$('$lab_tests/ledger-judge' '$lab_pair/watched' last); [ \"\$1\" = $2 ] && [ \"\$3\" -ge $((${last:-0} + $1)) ]"
+	local host seq
+	read -r host seq < <(synced)
+	lab_wait 60 beyond "$2" $((${seq:-0} + $1))
 }
 
 # judged: nobody has seen two writers, and nothing that was synced is lost.
 judged() {
-	local seq
-	seq=$("$lab_tests/ledger-judge" "$lab_pair/watched" last | cut -d' ' -f3)
+	local host seq
+	read -r host seq < <(synced)
 	[ -z "$("$lab_tests/ledger-judge" "$lab_pair/watched")" ] && [ -n "$seq" ] && ledger_whole "$seq" && return
 	"$lab_tests/ledger-judge" "$lab_pair/watched"
 	return 1
