@@ -16,21 +16,10 @@ lab_prepare
 
 # The guest's modules come from the same package as its kernel, in the order they depend.
 disk_initrd() {
-	local tree=$lab_dir/disk-tree package version module
-	local PATH=$PATH:/sbin:/usr/sbin
+	local tree=$lab_dir/disk-tree package
 	package=$(lab_kernel cloud-amd64) || exit 1
-	version=$(basename "$package"/lib/modules/*)
-	[ -e "$package/lib/modules/$version/modules.dep" ] || depmod -b "$package" "$version" ||
-		lab_die "depmod failed"
 	lab_tree "$tree" "$lab_tests/disk-init"
-	mkdir "$tree/modules"
-	for module in virtio_pci virtio_blk crc32c_generic ext4; do
-		modprobe --show-depends -d "$package" -S "$version" "$module" ||
-			lab_die "no module $module in $package"
-	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' >"$tree/modules.list"
-	while read -r module; do
-		cp "$module" "$tree/modules/" && echo "/modules/${module##*/}"
-	done <"$tree/modules.list" >"$tree/modules/order"
+	lab_modules_into "$package" "$tree" order virtio_pci virtio_blk crc32c_generic ext4
 	lab_initrd "$tree" "$lab_dir/disk.cpio.gz" || lab_die "cannot pack $tree"
 }
 disk_initrd

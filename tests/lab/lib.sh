@@ -16,6 +16,8 @@ lab_watari=${WATARI:-$lab_dir/../watari}
 # rdma_rxe needs the crc32 hash, and does not say so: crc32_generic goes before it.
 lab_modules='virtio_pci 9pnet_virtio 9p overlay virtio_net virtio_blk kvm_amd crc32_generic crc32c_generic
 	rdma_rxe ib_uverbs rdma_ucm veth bridge tun'
+# ... and one that has shared storage, beside these.
+lab_store_modules='nfsv4'
 # ... and a Linux guest: what finds its devices.
 lab_guest_modules='virtio_pci virtio_rng button evdev pvpanic-mmio'
 
@@ -99,36 +101,37 @@ lab_prepare() {
 	exec {lock}>&-
 }
 
-# lab_modules_into PACKAGE TREE MODULE...: copies them with what they depend on to TREE/modules, and
-# the order to load them in to TREE/modules/order.
+# lab_modules_into PACKAGE TREE ORDER MODULE...: copies them with what they depend on to TREE/modules, and
+# the order to load them in to TREE/modules/ORDER.
 lab_modules_into() {
-	local package=$1 tree=$2 version module
-	shift 2
+	local package=$1 tree=$2 order=$3 version module
+	shift 3
 	version=$(basename "$package"/lib/modules/*)
 	local PATH=$PATH:/sbin:/usr/sbin
 	[ -e "$package/lib/modules/$version/modules.dep" ] || depmod -b "$package" "$version" ||
 		lab_die "depmod failed"
-	mkdir "$tree/modules"
+	mkdir -p "$tree/modules"
 	for module in "$@"; do
 		modprobe --show-depends -d "$package" -S "$version" "$module" ||
 			lab_die "no module $module in $package"
 	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' >"$tree/modules.list"
 	while read -r module; do
 		cp "$module" "$tree/modules/" && echo "/modules/${module##*/}"
-	done <"$tree/modules.list" >"$tree/modules/order"
+	done <"$tree/modules.list" >"$tree/modules/$order"
 }
 
 lab_prepare_host() {
 	local package=$1 tree=$lab_dir/host-tree
 	lab_tree "$tree" "$lab_tests/host-init"
-	lab_modules_into "$package" "$tree" $lab_modules
+	lab_modules_into "$package" "$tree" order $lab_modules
+	lab_modules_into "$package" "$tree" order.store $lab_store_modules
 	lab_initrd "$tree" "$lab_host_initrd" || lab_die "cannot pack $tree"
 }
 
 lab_prepare_guest() {
 	local tree=$lab_dir/guest-tree
 	lab_tree "$tree" "$lab_tests/guest-init"
-	lab_modules_into "$1" "$tree" $lab_guest_modules
+	lab_modules_into "$1" "$tree" order $lab_guest_modules
 	gcc -O2 -Wall -static -pthread -o "$tree/bin/tick" "$lab_tests/tick.c" ||
 		lab_die "cannot build tick"
 	lab_initrd "$tree" "$lab_guest_initrd" || lab_die "cannot pack $tree"
@@ -234,27 +237,49 @@ declare -A lab_pair_address=([a]=10.77.0.1 [b]=10.77.0.2) lab_pair_pid=()
 # RoCE v2 packets of 4096 bytes and their headers fit it.
 lab_pair_mtu=4200
 
-# lab_pair_start NAME [--lan] [options of lab_host_start for both]: hosts a and b, eth0 of each at the
-# end of one wire, soft-RoCE device rxe0 on it. $lab_pair is the folder of the run: both hosts see it
+# lab_pair_start NAME [--lan] [--store] [options of lab_host_start for both]: hosts a and b, eth0 of each
+# at the end of one wire, soft-RoCE device rxe0 on it. $lab_pair is the folder of the run: both hosts see it
 # as /pair, and each its a or b as /lab. --lan: eth1 of each is a port of its bridge br0, and the tap
-# lan-a or lan-b of lab_lan_up outside.
+# lan-a or lan-b of lab_lan_up outside. --store: eth0 and eth1 are ports of the bridges of lab_store_up
+# (tests/lab/store.sh), the LAN would be eth2.
 lab_pair_start() {
-	local host end lan=() on=
-	lab_pair=$lab_dir/run/$1 lab_pair_name=$1
+	local host end
+	lab_pair=$lab_dir/run/$1 lab_pair_name=$1 lab_pair_lan='' lab_pair_store=''
 	shift
-	[ "${1-}" != --lan ] || { on=1 && shift; }
+	while :; do
+		case ${1-} in
+		--lan) lab_pair_lan=1 ;;
+		--store) lab_pair_store=1 ;;
+		*) break ;;
+		esac
+		shift
+	done
+	lab_pair_options=("$@")
 	rm -rf "$lab_pair" && mkdir -p "$lab_pair"/{a,b} || exit 1
 	for host in a b; do
-		lab_settings >"$lab_pair/$host/settings"
-		[ -z "$on" ] || lan=(--nic "tap,ifname=lan-$host,script=no,downscript=no"
-			--network "eth1 bridge:br0 1500")
-		lab_host_start "$lab_pair_name/$host" --agent --share "$lab_pair" $(lab_pair_nic $host) \
-			--network "$(lab_pair_network $host)" "${lan[@]}" "$@" </dev/null
-		lab_pair_pid[$host]=$lab_host_pid
+		lab_pair_power_on $host
+		[ -z "$lab_pair_store" ] || continue
 		# The one that connects needs the one that listens.
 		end=$((SECONDS + 20))
 		until [ -S "$lab_pair/wire" ] || [ $SECONDS -ge $end ]; do sleep 0.05; done
 	done
+}
+
+# lab_pair_power_on HOST: starts it. One that had lost its power is as it was before its first start, but for
+# its /lab and what the storage has; with a wire between the emulators (no --store) its peer is cut off.
+lab_pair_power_on() {
+	local host=$1 more=()
+	lab_settings >"$lab_pair/$host/settings"
+	if [ -n "$lab_pair_store" ]; then
+		lab_store_options "$host"
+	else
+		more=($(lab_pair_nic "$host") --network "$(lab_pair_network "$host")")
+	fi
+	[ -z "$lab_pair_lan" ] || more+=(--nic "tap,ifname=lan-$host,script=no,downscript=no"
+		--network "eth$((${lab_pair_store:-0} + 1)) bridge:br0 1500")
+	lab_host_start "$lab_pair_name/$host" --agent --share "$lab_pair" "${more[@]}" "${lab_pair_options[@]}" \
+		</dev/null
+	lab_pair_pid[$host]=$lab_host_pid
 }
 
 # lab_lan_up: the guests' LAN, for a test in a network namespace of its own: a bridge with a port for
@@ -268,9 +293,9 @@ lab_lan_up() {
 	done
 }
 
-# lab_pair_up: waits until both hosts take commands; fails if one does not come up in 120 s.
+# lab_pair_up: waits until both hosts take commands; fails if one does not come up in 300 s.
 lab_pair_up() {
-	local host end=$((SECONDS + 120))
+	local host end=$((SECONDS + 300))
 	for host in a b; do
 		until [ -e "$lab_pair/$host/ready" ]; do
 			lab_pair_alive $host && [ $SECONDS -lt $end ] || return 1

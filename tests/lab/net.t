@@ -11,7 +11,7 @@ lab_prepare
 
 dir=$lab_dir/run/net tree=$lab_dir/net-tree
 lab_tree "$tree" "$lab_tests/net-guest-init"
-lab_modules_into "$(lab_kernel cloud-amd64)" "$tree" virtio_pci virtio_net virtio_balloon
+lab_modules_into "$(lab_kernel cloud-amd64)" "$tree" order virtio_pci virtio_net virtio_balloon
 lab_initrd "$tree" "$lab_dir/net.cpio.gz" || lab_die "cannot pack $tree"
 rm -rf "$dir" && mkdir -p "$dir" || exit 1
 cat >"$dir/settings" <<END
