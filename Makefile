@@ -19,13 +19,13 @@ say      = $(if $(V),@:,@printf '  %-8s %s\n' $(1) $(2))
 
 CC         ?= gcc
 CFLAGS     ?= -O2 -g
-PKGS       := jansson liburing librdmacm libibverbs numa ini_config
+PKGS       := jansson openssl liburing librdmacm libibverbs numa ini_config
 CPPFLAGS   += -D_GNU_SOURCE -I. -I$(B)
 WARN       := -Wall -Wextra -Werror -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes \
               -Wmissing-prototypes -Wvla -Wformat=2
 ALL_CFLAGS  = -std=gnu11 -pthread -fno-strict-aliasing -fno-common -MMD -MP $(WARN) $(CFLAGS) \
               $(SAN) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS       := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -luring -lrdmacm -libverbs -lnuma -lini_config) -lm -pthread
+LIBS       := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lssl -lcrypto -luring -lrdmacm -libverbs -lnuma -lini_config) -lm -pthread
 
 # Both at once, so that one run of the tests serves both; ubsan alone is there for what ASan hides.
 SAN_asan  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

@@ -37,6 +37,7 @@ int cmd_balloon(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_history(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 

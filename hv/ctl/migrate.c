@@ -40,7 +40,7 @@ struct ctl_move {
 	struct mig_source_args source;
 	struct mig_target_args target;
 	struct rdv_offer offer;
-	int fd; /* the rendezvous of an arrival */
+	struct chan *chan; /* the rendezvous of an arrival */
 	char listen_host[CTL_HOST_MAX], from[XPORT_HOST_MAX];
 	struct mig_result result;
 	struct err err;
@@ -214,8 +214,7 @@ static void move_free(struct ctl_move *m)
 		loop_del(m->loop, m->efd);
 		close(m->efd);
 	}
-	if (m->fd >= 0)
-		close(m->fd);
+	chan_close(m->chan);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -278,7 +277,6 @@ static struct ctl_move *move_new(
 	m->loop = l;
 	m->vm = vm;
 	m->hooks = *hooks;
-	m->fd = -1;
 	m->transport = "";
 	ctl_cancel_init(&m->cancelled, l);
 	pthread_mutex_init(&m->lock, NULL);
@@ -369,7 +367,7 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 	return 0;
 }
 
-int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd,
+int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, struct chan *chan,
 	const char *listen_host, const struct xport_ops *xport, const struct xport_rdma *rdma,
 	const struct rdv_offer *offer, const struct ctl_move_hooks *hooks, struct err *e)
 {
@@ -379,16 +377,16 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 	*out = NULL;
 	if (!m)
 		return e ? e->code : -ENOMEM;
-	m->fd = fd;
+	m->chan = chan;
 	m->offer = *offer;
 	snprintf(m->listen_host, sizeof(m->listen_host), "%s", listen_host);
-	if (rdv_host(fd, true, m->from, NULL) < 0)
+	if (rdv_host(chan->fd, true, m->from, NULL) < 0)
 		m->from[0] = '\0';
 	m->target = (struct mig_target_args){
 		.mem = vm_mem(vm),
 		.ops = &move_vm_ops,
 		.vm = m,
-		.fd = fd,
+		.chan = chan,
 		.listen_host = m->listen_host,
 		.xport = xport,
 		.rdma = *rdma,
@@ -398,7 +396,7 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 	};
 	rc = move_start(m, e);
 	if (rc < 0) {
-		m->fd = -1; /* stays the caller's, who may want to refuse on it */
+		m->chan = NULL; /* stays the caller's, who may want to refuse on it */
 		move_free(m);
 		return rc;
 	}

@@ -111,16 +111,16 @@ static uint64_t move_within(const struct mig_source_args *a, uint64_t step_ns)
 }
 
 /* What both ends can do, then the choice. */
-static int move_choose(struct mig_source_args *a, int fd, const struct xport_addr *addr,
+static int move_choose(struct mig_source_args *a, struct chan *c, const struct xport_addr *addr,
 	struct mig_result *out, struct err *e)
 {
 	struct rdv_transports here, there;
-	int r = rdv_meet(fd, addr->memory, move_within(a, a->params.connect_timeout_ns), e);
+	int r = rdv_meet(c, addr->memory, move_within(a, a->params.connect_timeout_ns), e);
 
 	if (r)
 		return r;
 	choose_probe(&a->transports, addr, &here); /* while the target looks at its own */
-	r = rdv_can_read(fd, &there, move_within(a, MOVE_CAN_NS), e);
+	r = rdv_can_read(c, &there, move_within(a, MOVE_CAN_NS), e);
 	if (r)
 		return r;
 	a->xport = choose_transport(&a->transports, &here, &there, out->note, e);
@@ -145,8 +145,8 @@ static int move_join(
 	return r ? r : move_add_regions(a->xport, *x, a->mem, e);
 }
 
-/* Everything up to a connected transport. The socket of the rendezvous is returned in @fd. */
-static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *clock,
+/* Everything up to a connected transport. The rendezvous is returned in @c. */
+static int move_connect(struct mig_source_args *a, struct chan **c, struct rdv_clock *clock,
 	struct xport **x, struct mig_result *out, struct err *e)
 {
 	struct xport_addr addr = {
@@ -159,22 +159,22 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 
 	/* The first probe of a process may load drivers: not while the target's clock runs. */
 	choose_probe(&a->transports, NULL, &ignored);
-	*fd = rdv_connect(a->host, a->port, move_within(a, limit), e);
-	if (*fd < 0)
-		return *fd;
-	/* The data goes where the rendezvous went, also when the name has several addresses. */
-	r = rdv_host(*fd, true, addr.host, e);
-	if (!r)
-		r = move_choose(a, *fd, &addr, out, e);
+	r = rdv_connect(c, a->host, a->port, &a->params.secure, move_within(a, limit), e);
 	if (r)
 		return r;
-	move_look(a, *fd);
+	/* The data goes where the rendezvous went, also when the name has several addresses. */
+	r = rdv_host((*c)->fd, true, addr.host, e);
+	if (!r)
+		r = move_choose(a, *c, &addr, out, e);
+	if (r)
+		return r;
+	move_look(a, (*c)->fd);
 	addr.streams = out->streams = a->params.streams;
 	move_fill_offer(a);
 	/* It is a watari that is there, and has a machine to build: it may take its time. */
-	r = rdv_offer_send(*fd, &a->offer, &acc, move_within(a, MOVE_BUILD_NS), e);
+	r = rdv_offer_send(*c, &a->offer, &acc, move_within(a, MOVE_BUILD_NS), e);
 	if (!r)
-		r = rdv_clock_measure(*fd, clock, move_within(a, limit), e);
+		r = rdv_clock_measure(*c, clock, move_within(a, limit), e);
 	if (r)
 		return r;
 	addr.port = acc.port;
@@ -202,7 +202,8 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 	struct rdv_clock clock = { 0 };
 	struct err local = { 0 };
 	struct xport *x = NULL;
-	int fd = -1, r;
+	struct chan *c = NULL;
+	int r;
 
 	if (!e)
 		e = &local;
@@ -212,16 +213,15 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 	a->begun_ns = clock_mono_ns();
 	if (a->progress)
 		a->progress(a->arg, &prog);
-	r = move_connect(a, &fd, &clock, &x, out, e);
+	r = move_connect(a, &c, &clock, &x, out, e);
 	if (r)
 		r = move_not_connected(a, r, e);
 	else
-		r = pump_source(a, x, fd, &clock, out, e);
+		r = pump_source(a, x, c->fd, &clock, out, e);
 	out->total_ns = clock_mono_ns() - a->begun_ns;
 	if (x)
 		a->xport->close(x);
-	if (fd >= 0)
-		close(fd);
+	chan_close(c);
 	return r;
 }
 
@@ -229,7 +229,7 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 static int move_accept(struct mig_target_args *a, struct xport **x, struct err *e)
 {
 	struct xport_addr addr = {
-		.streams = a->offer->streams, .rdma = a->rdma, .lifeline = a->fd
+		.streams = a->offer->streams, .rdma = a->rdma, .lifeline = a->chan->fd
 	};
 	struct xport_listener *l = NULL;
 	struct rdv_accept acc;
@@ -242,14 +242,14 @@ static int move_accept(struct mig_target_args *a, struct xport **x, struct err *
 		return err_errno(e, "cannot make a token for the data connection");
 	r = a->xport->listen(&l, &addr, e);
 	if (r) {
-		rdv_refuse_send(a->fd, e->msg);
+		rdv_refuse_send(a->chan, e->msg);
 		return r;
 	}
 	acc.port = addr.port;
 	memcpy(acc.token, addr.token, sizeof(acc.token));
-	r = rdv_accept_send(a->fd, &acc, p.connect_timeout_ns, e);
+	r = rdv_accept_send(a->chan, &acc, p.connect_timeout_ns, e);
 	if (!r)
-		r = rdv_clock_serve(a->fd, p.connect_timeout_ns, e);
+		r = rdv_clock_serve(a->chan, p.connect_timeout_ns, e);
 	if (r) { /* the source is gone already; accept() is also what frees the listener */
 		a->xport->accept(l, 0, x, NULL);
 		return r;
@@ -272,7 +272,7 @@ static int move_check_regions(const struct mig_target_args *a, struct err *e)
 	if (same)
 		return 0;
 	err_set(e, -EPROTO, "the source's memory layout is not the one its definition gives here");
-	rdv_refuse_send(a->fd, e->msg);
+	rdv_refuse_send(a->chan, e->msg);
 	return e->code;
 }
 
@@ -292,7 +292,7 @@ int mig_target_run(struct mig_target_args *a, struct mig_result *out, struct err
 	if (!r) {
 		struct link link;
 
-		link_look(a->fd, &link);
+		link_look(a->chan->fd, &link);
 		a->node = near_choose(a->mem->backing.nodes, link.node);
 	}
 	if (!r)

@@ -33,6 +33,7 @@ struct mig_params {
 	struct mig_limits limits;    /* of the phases; defaults in limits.h */
 	uint64_t connect_timeout_ns; /* HELLO and connection each; default 4 s */
 	struct xport_rdma rdma;      /* this end's wishes; default none */
+	struct chan_want secure;     /* of the control channel and the data; default in clear */
 	uint64_t test_stall_ns; /* stands still so long once frozen, to prove an instrument; 0 */
 };
 void mig_params_default(struct mig_params *p);
@@ -124,7 +125,7 @@ struct mig_source_args {
 int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err *e);
 
 /*
- * Receives a guest on the connected rendezvous socket @fd, on which rdv_read_offer() has been
+ * Receives a guest on the rendezvous @chan, on which rdv_offer_read() has been
  * called, into the machine @vm, built from the offer and never run. Returns 0 once the guest
  * belongs to this host and was thawed; anything else: nothing arrived, free the machine. A target
  * that fails before commit has told the source why.
@@ -134,7 +135,7 @@ struct mig_target_args {
 	struct gmem *mem;
 	const struct mig_vm_ops *ops;
 	void *vm;
-	int fd;
+	struct chan *chan;
 	const char *listen_host;
 	const struct xport_ops *xport;
 	struct xport_rdma rdma; /* this end's wishes */
