@@ -46,17 +46,17 @@ LINK_mem     := hv/mem hv/base
 LINK_kvm     := hv/kvm hv/mem hv/base
 LINK_dev     := hv/dev hv/mem hv/base
 LINK_boot    := hv/boot hv/mem hv/base
-LINK_migrate := hv/migrate hv/mem hv/base
+LINK_migrate := hv/migrate hv/migrate/xport hv/mem hv/base
 LINK_xport   := hv/migrate/xport hv/base
 LINK_tcp     := transport-tcp $(LINK_xport)
 LINK_rdma    := transport-rdma $(LINK_xport)
-LINK_vm      := hv/vm hv/kvm hv/dev hv/boot hv/migrate hv/mem hv/base
+LINK_vm      := hv/vm hv/kvm hv/dev hv/boot hv/migrate hv/migrate/xport hv/mem hv/base
 LINK_ctl     := hv/ctl $(LINK_vm)
-LINK_cmd     := hv/cmd bench hv/ctl transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
+LINK_cmd     := hv/cmd bench hv/ctl transport-tcp transport-rdma $(LINK_vm)
 # The one file of hv/cmd that is fuzzed, with what it needs.
 LINK_inifile := hv/ctl $(LINK_vm)
 FUZZ_SRC_inifile := hv/cmd/inifile.c
-LINK_bench   := bench hv/ctl transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
+LINK_bench   := bench hv/ctl transport-tcp transport-rdma $(LINK_vm)
 
 .PHONY: all help demo check lint fmt lab fuzz bench install clean asan ubsan tsan deps tests
 

@@ -229,7 +229,11 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 		return rc; /* it has been answered already, or is not there any more */
 	if (offer->definition)
 		return incoming_keep(a, m, offer, e);
-	rc = transports_find(offer->transport, &one, e);
+	if (a->encrypt && !offer->encrypt)
+		rc = err_set(e, -EACCES,
+			"it takes a guest only if its memory is encrypted, too: say --encrypt");
+	if (rc == 0)
+		rc = transports_find(offer->transport, &one, e);
 	if (rc == 0)
 		rc = incoming_config(a, offer, &config, e);
 	if (rc == 0)

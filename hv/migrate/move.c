@@ -16,10 +16,15 @@
 #include "hv/migrate/cancel.h"
 #include "hv/migrate/link.h"
 #include "hv/migrate/pump.h"
+#include "hv/migrate/sealed.h"
 #include "hv/migrate/streams.h"
 
 #define MOVE_CAN_NS   (10 * NSEC_PER_SEC)  /* a target may load drivers from a slow disk */
 #define MOVE_BUILD_NS (600 * NSEC_PER_SEC) /* ... and build a large machine: see --init-timeout */
+
+/* What the two kinds of keys are exported for (RFC 8446 7.5). */
+#define MOVE_LABEL_STREAMS  "EXPORTER-watari-streams"
+#define MOVE_LABEL_MESSAGES "EXPORTER-watari-messages"
 
 void mig_params_default(struct mig_params *p)
 {
@@ -80,6 +85,7 @@ static void move_fill_offer(struct mig_source_args *a)
 
 	strncpy(o->transport, a->xport->name, sizeof(o->transport) - 1);
 	o->streams = (uint8_t)a->params.streams;
+	o->encrypt = a->params.secure.encrypt;
 	o->nregions = a->mem->nregions;
 	for (uint32_t i = 0; i < a->mem->nregions; i++)
 		o->region[i] =
@@ -132,16 +138,44 @@ static int move_choose(struct mig_source_args *a, struct chan *c, const struct x
 	return 0;
 }
 
-/* Connects the data connection to where the target said it waits. */
-static int move_join(
-	struct mig_source_args *a, const struct xport_addr *addr, struct xport **x, struct err *e)
+/* What is said on the data connection is between those two who met at the rendezvous. */
+static int move_seal(
+	struct chan *c, const struct xport_ops **ops, struct xport **x, bool is_target, struct err *e)
 {
-	int r = a->xport->connect(x, addr, move_within(a, a->params.connect_timeout_ns), e);
+	uint8_t secret[CHAN_KEY_SIZE];
+	int r;
 
+	if (!chan_secure(c))
+		return 0;
+	r = chan_export(c, MOVE_LABEL_MESSAGES, secret, e);
+	if (!r)
+		r = sealed_wrap(ops, x, secret, is_target, e);
+	explicit_bzero(secret, sizeof(secret));
+	return r;
+}
+
+/* Connects the data connection to where the target said it waits. */
+static int move_join(struct mig_source_args *a, struct chan *c, struct xport_addr *addr,
+	struct xport **x, struct err *e)
+{
+	uint8_t secret[CHAN_KEY_SIZE];
+	int r;
+
+	if (a->params.secure.encrypt) {
+		r = chan_export(c, MOVE_LABEL_STREAMS, secret, e);
+		if (r)
+			return r;
+		addr->secret = secret;
+	}
+	r = a->xport->connect(x, addr, move_within(a, a->params.connect_timeout_ns), e);
+	explicit_bzero(secret, sizeof(secret));
+	addr->secret = NULL;
 	if (r && !a->transports.named && a->transports.n > 1)
 		return err_wrap(e,
 			"transport %s, chosen by auto, did not connect (--transport NAME asks for another)",
 			a->xport->name);
+	if (!r)
+		r = move_seal(c, &a->xport, x, false, e);
 	return r ? r : move_add_regions(a->xport, *x, a->mem, e);
 }
 
@@ -150,7 +184,8 @@ static int move_connect(struct mig_source_args *a, struct chan **c, struct rdv_c
 	struct xport **x, struct mig_result *out, struct err *e)
 {
 	struct xport_addr addr = {
-		.streams = 1, .rdma = a->params.rdma, .memory = a->offer.allocated_bytes
+		.streams = 1, .rdma = a->params.rdma, .memory = a->offer.allocated_bytes,
+		.encrypt = a->params.secure.encrypt
 	};
 	uint64_t limit = a->params.connect_timeout_ns;
 	struct rdv_transports ignored;
@@ -179,7 +214,9 @@ static int move_connect(struct mig_source_args *a, struct chan **c, struct rdv_c
 		return r;
 	addr.port = acc.port;
 	memcpy(addr.token, acc.token, sizeof(addr.token));
-	return move_join(a, &addr, x, e);
+	r = move_join(a, *c, &addr, x, e);
+	explicit_bzero(addr.token, sizeof(addr.token));
+	return r;
 }
 
 /* Why nothing came of the init phase, before there was a state machine to say it. */
@@ -232,18 +269,26 @@ static int move_accept(struct mig_target_args *a, struct xport **x, struct err *
 		.streams = a->offer->streams, .rdma = a->rdma, .lifeline = a->chan->fd
 	};
 	struct xport_listener *l = NULL;
+	uint8_t secret[CHAN_KEY_SIZE];
 	struct rdv_accept acc;
 	struct mig_params p;
 	int r;
 
 	mig_params_default(&p);
+	if (a->offer->encrypt) {
+		if (chan_export(a->chan, MOVE_LABEL_STREAMS, secret, e)) {
+			rdv_refuse_send(a->chan, e->msg);
+			return e->code;
+		}
+		addr.secret = secret;
+	}
 	strncpy(addr.host, a->listen_host, sizeof(addr.host) - 1);
 	if (getrandom(addr.token, sizeof(addr.token), 0) != sizeof(addr.token))
 		return err_errno(e, "cannot make a token for the data connection");
 	r = a->xport->listen(&l, &addr, e);
 	if (r) {
 		rdv_refuse_send(a->chan, e->msg);
-		return r;
+		goto out;
 	}
 	acc.port = addr.port;
 	memcpy(acc.token, addr.token, sizeof(acc.token));
@@ -252,11 +297,16 @@ static int move_accept(struct mig_target_args *a, struct xport **x, struct err *
 		r = rdv_clock_serve(a->chan, p.connect_timeout_ns, e);
 	if (r) { /* the source is gone already; accept() is also what frees the listener */
 		a->xport->accept(l, 0, x, NULL);
-		return r;
+		goto out;
 	}
 	r = a->xport->accept(l, p.connect_timeout_ns, x, e);
 	if (!r)
+		r = move_seal(a->chan, &a->xport, x, true, e);
+	if (!r)
 		r = move_add_regions(a->xport, *x, a->mem, e);
+out:
+	explicit_bzero(secret, sizeof(secret));
+	explicit_bzero(addr.token, sizeof(addr.token));
 	return r;
 }
 

@@ -26,7 +26,7 @@
 #include "hv/migrate/xport.h"
 
 #define RDV_MAGIC          0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
-#define RDV_PROTOCOL       4 /* both ends must be equal; raised with every change of the wire */
+#define RDV_PROTOCOL       5 /* both ends must be equal; raised with every change of the wire */
 #define RDV_FRAME_MAX      (64u << 10)
 #define RDV_CONFIG_MAX     (32u << 10)
 #define RDV_NAME_MAX       64
@@ -55,6 +55,7 @@ struct rdv_offer {
 	bool definition;
 	char transport[RDV_TRANSPORT_MAX];
 	uint8_t streams;
+	bool encrypt; /* the data streams, with keys of this session */
 	uint32_t nregions;
 	struct rdv_region region[XPORT_REGIONS_MAX];
 	uint64_t allocated_bytes; /* of guest memory, at the time of the offer; a hint */

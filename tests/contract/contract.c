@@ -30,6 +30,8 @@ static const struct subject subjects[] = {
 	{ "uring, 1 stream", &xtcp_uring_ops, 1, "127.0.0.1" },
 	{ "uring, 4 streams", &xtcp_uring_ops, 4, "127.0.0.1" },
 	{ "uring, 16 streams, IPv6", &xtcp_uring_ops, 16, "::1" },
+	{ "tcp, encrypted, 1 stream", &xtcp_sock_ops, 1, "127.0.0.1", .keyed = true },
+	{ "tcp, encrypted, 4 streams", &xtcp_sock_ops, 4, "127.0.0.1", .keyed = true },
 	{ "uring, every put by reference, 4 streams", &variant_uring_zc, 4, "127.0.0.1" },
 	{ "uring as on an old kernel, 4 streams", &variant_uring_plain, 4, "127.0.0.1" },
 	{ "tcp to uring, 4 streams", &variant_sock_to_uring, 4, "127.0.0.1" },
