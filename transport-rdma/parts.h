@@ -34,8 +34,8 @@ int xrdma_post_ctrl_recv(struct xport *x, uint32_t n);
 
 /* connect.c, accept.c: the operations of the contract. */
 /* Why --encrypt and RDMA exclude each other. */
-#define XRDMA_NO_CIPHER                                                            \
-	"rdma cannot encrypt: the adapter writes guest memory as it is, with no " \
+#define XRDMA_NO_CIPHER                                                                            \
+	"rdma cannot encrypt: the adapter writes guest memory as it is, with no "                  \
 	"processor between"
 
 int xrdma_connect(

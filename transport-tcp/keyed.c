@@ -35,10 +35,6 @@ struct keyed_stream {
 	uint8_t clear[KEYED_BODY_MAX];
 };
 
-struct keyed {
-	struct keyed_stream s[XTCP_STREAMS_MAX];
-};
-
 int keyed_head_decode(const uint8_t head[KEYED_HEAD])
 {
 	int n = head[3] << 8 | head[4];
@@ -51,12 +47,11 @@ int keyed_head_decode(const uint8_t head[KEYED_HEAD])
 
 static struct keyed_stream *keyed_of(struct xport *x, unsigned i)
 {
-	struct keyed *k = x->own;
-
-	return &k->s[i];
+	return (struct keyed_stream *)x->own + i;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending ----------------------------------------------------------------------------------
+ */
 
 /* Copies up to @n bytes of the pieces, which move on. Returns how many. */
 static size_t keyed_copy(uint8_t *to, size_t n, struct iovec **iov, int *pieces)
@@ -135,7 +130,8 @@ static bool keyed_send(struct xport *x, unsigned i)
 	return !s->tx_dead;
 }
 
-/* ---- receiving -------------------------------------------------------------------------------- */
+/* ---- receiving --------------------------------------------------------------------------------
+ */
 
 static void keyed_refuse(struct xport *x, struct xtcp_stream *s, const char *what)
 {
@@ -197,7 +193,8 @@ static bool keyed_next(struct xport *x, struct xtcp_stream *s, struct keyed_stre
 	k->in_at += KEYED_HEAD + (size_t)n;
 	k->clear_at = 0;
 	k->clear_end = (size_t)n - KEYED_BODY_MIN;
-	x->stats.wire_bytes_in += KEYED_HEAD + KEYED_BODY_MIN; /* the rest is booked as it is taken */
+	x->stats.wire_bytes_in +=
+		KEYED_HEAD + KEYED_BODY_MIN; /* the rest is booked as it is taken */
 	return true;
 }
 
@@ -229,7 +226,8 @@ static bool keyed_recv(struct xport *x, unsigned i)
 	return true;
 }
 
-/* ---- the engine ------------------------------------------------------------------------------- */
+/* ---- the engine -------------------------------------------------------------------------------
+ */
 
 static bool keyed_turn(struct xport *x)
 {
@@ -267,16 +265,14 @@ static int keyed_sleep(struct xport *x, uint64_t deadline)
 
 static int keyed_open(struct xport *x, struct err *e)
 {
-	x->own = calloc(1, sizeof(struct keyed));
+	x->own = calloc(x->streams, sizeof(struct keyed_stream));
 	return x->own ? 0 : err_set(e, -ENOMEM, "no memory for encrypted streams");
 }
 
 static void keyed_close(struct xport *x)
 {
-	struct keyed *k = x->own;
-
 	for (unsigned i = 0; i < x->streams; i++) {
-		struct keyed_stream *s = &k->s[i];
+		struct keyed_stream *s = keyed_of(x, i);
 
 		/* what poll() took as given to the kernel */
 		if (s->out_at != s->out_end)
@@ -286,7 +282,7 @@ static void keyed_close(struct xport *x)
 		seal_free(s->rx);
 		explicit_bzero(s->clear, sizeof(s->clear));
 	}
-	free(k);
+	free(x->own);
 }
 
 static void keyed_recv_stop(struct xport *x, unsigned i)

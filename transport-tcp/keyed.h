@@ -40,7 +40,7 @@ static inline const char *keyed_purpose(bool of_source)
  * keyed_kernel.c: leaves the records of stream @i, socket @fd, to the kernel. 0; -ENOTSUP: it does
  * not do that, and the socket is as it was; other errors end the connection.
  */
-int keyed_kernel(int fd, unsigned i, bool is_target, const uint8_t secret[SEAL_SECRET_SIZE],
-	struct err *e);
+int keyed_kernel(
+	int fd, unsigned i, bool is_target, const uint8_t secret[SEAL_SECRET_SIZE], struct err *e);
 
 #endif

@@ -35,8 +35,8 @@ static int kernel_direction(int fd, int which, const uint8_t secret[SEAL_SECRET_
 	return r;
 }
 
-int keyed_kernel(int fd, unsigned i, bool is_target, const uint8_t secret[SEAL_SECRET_SIZE],
-	struct err *e)
+int keyed_kernel(
+	int fd, unsigned i, bool is_target, const uint8_t secret[SEAL_SECRET_SIZE], struct err *e)
 {
 	int r;
 
@@ -46,8 +46,7 @@ int keyed_kernel(int fd, unsigned i, bool is_target, const uint8_t secret[SEAL_S
 	if (kernel_direction(fd, TLS_TX, secret, keyed_purpose(!is_target), i, e))
 		return -ENOTSUP;
 	r = kernel_direction(fd, TLS_RX, secret, keyed_purpose(is_target), i, e);
-	return r ? err_set(e, r,
-			   "the kernel encrypts what is sent, but not what is received: %s",
+	return r ? err_set(e, r, "the kernel encrypts what is sent, but not what is received: %s",
 			   strerrordesc_np(-r))
 		 : 0;
 }

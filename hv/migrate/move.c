@@ -139,8 +139,8 @@ static int move_choose(struct mig_source_args *a, struct chan *c, const struct x
 }
 
 /* What is said on the data connection is between those two who met at the rendezvous. */
-static int move_seal(
-	struct chan *c, const struct xport_ops **ops, struct xport **x, bool is_target, struct err *e)
+static int move_seal(struct chan *c, const struct xport_ops **ops, struct xport **x, bool is_target,
+	struct err *e)
 {
 	uint8_t secret[CHAN_KEY_SIZE];
 	int r;
@@ -183,10 +183,10 @@ static int move_join(struct mig_source_args *a, struct chan *c, struct xport_add
 static int move_connect(struct mig_source_args *a, struct chan **c, struct rdv_clock *clock,
 	struct xport **x, struct mig_result *out, struct err *e)
 {
-	struct xport_addr addr = {
-		.streams = 1, .rdma = a->params.rdma, .memory = a->offer.allocated_bytes,
-		.encrypt = a->params.secure.encrypt
-	};
+	struct xport_addr addr = { .streams = 1,
+		.rdma = a->params.rdma,
+		.memory = a->offer.allocated_bytes,
+		.encrypt = a->params.secure.encrypt };
 	uint64_t limit = a->params.connect_timeout_ns;
 	struct rdv_transports ignored;
 	struct rdv_accept acc;

@@ -116,8 +116,7 @@ static void sealed_close(struct xport *x)
 	free(x);
 }
 
-static int sealed_region_add(
-	struct xport *x, uint32_t id, void *base, uint64_t size, struct err *e)
+static int sealed_region_add(struct xport *x, uint32_t id, void *base, uint64_t size, struct err *e)
 {
 	return x->ops->region_add(x->x, id, base, size, e);
 }
@@ -160,8 +159,8 @@ static int sealed_accept(
 	return err_set(e, -ENOTSUP, "a wrapped connection is not made by accepting");
 }
 
-static int sealed_connect(struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns,
-	struct err *e)
+static int sealed_connect(
+	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e)
 {
 	(void)out;
 	(void)addr;

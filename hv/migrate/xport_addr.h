@@ -12,10 +12,10 @@
 
 #include "hv/base/err.h"
 
-#define XPORT_TOKEN_SIZE 16 /* bytes; binds data streams to one move */
+#define XPORT_TOKEN_SIZE  16 /* bytes; binds data streams to one move */
 #define XPORT_SECRET_SIZE 32
-#define XPORT_HOST_MAX   256
-#define XPORT_DEVICE_MAX 64
+#define XPORT_HOST_MAX    256
+#define XPORT_DEVICE_MAX  64
 
 /* What of guest memory an RDMA transport registers, and so pins. Others do not look at it. */
 enum xport_pin {
@@ -38,7 +38,7 @@ struct xport_addr {
 	uint8_t token[XPORT_TOKEN_SIZE]; /* a connection that does not present it is dropped */
 	unsigned streams;                /* 1..16 data streams */
 	struct xport_rdma rdma;          /* this end's own wishes */
-	bool encrypt;    /* for probe(): what is put shall be encrypted */
+	bool encrypt;                    /* for probe(): what is put shall be encrypted */
 	/* for listen() and connect(): XPORT_SECRET_SIZE bytes that both ends and nobody else have;
 	 * what is put is encrypted with keys made of it. The caller's, until accept() or connect()
 	 * has returned. NULL: in clear. A transport that cannot encrypt refuses: -ENOTSUP */

@@ -30,8 +30,9 @@ static int seal_part(const uint8_t secret[SEAL_SECRET_SIZE], const char *purpose
 	char text[96];
 	int len = snprintf(text, sizeof(text), "watari/%s/%u/%s", purpose, index, part);
 
-	if (len >= (int)sizeof(text) || !HMAC(EVP_sha256(), secret, SEAL_SECRET_SIZE,
-						(const unsigned char *)text, (size_t)len, value, NULL))
+	if (len >= (int)sizeof(text) ||
+		!HMAC(EVP_sha256(), secret, SEAL_SECRET_SIZE, (const unsigned char *)text,
+			(size_t)len, value, NULL))
 		return -EIO;
 	memcpy(out, value, n);
 	explicit_bzero(value, sizeof(value));
@@ -60,8 +61,8 @@ int seal_new(struct seal **out, const uint8_t secret[SEAL_SECRET_SIZE], const ch
 	r = seal_derive(secret, purpose, index, key, s->iv, e);
 	s->ctx = r ? NULL : EVP_CIPHER_CTX_new();
 	/* the direction is set with each nonce; the key is expanded once */
-	if (!r && (!s->ctx || EVP_CipherInit_ex(
-				      s->ctx, EVP_aes_256_gcm(), NULL, key, NULL, 1) != 1))
+	if (!r &&
+		(!s->ctx || EVP_CipherInit_ex(s->ctx, EVP_aes_256_gcm(), NULL, key, NULL, 1) != 1))
 		r = err_set(e, -EIO, "AES-256-GCM cannot be set up here");
 	explicit_bzero(key, sizeof(key));
 	if (r)
@@ -96,8 +97,8 @@ static bool seal_begin(struct seal *s, bool close, const void *head, size_t head
 	       EVP_CipherUpdate(s->ctx, NULL, &len, head, (int)headlen) == 1;
 }
 
-int seal_close(struct seal *s, const void *head, size_t headlen, const uint8_t *in, size_t n,
-	uint8_t *out)
+int seal_close(
+	struct seal *s, const void *head, size_t headlen, const uint8_t *in, size_t n, uint8_t *out)
 {
 	int len = 0, rest = 0;
 
@@ -110,8 +111,8 @@ int seal_close(struct seal *s, const void *head, size_t headlen, const uint8_t *
 	return -EIO;
 }
 
-int seal_open(struct seal *s, const void *head, size_t headlen, const uint8_t *in, size_t n,
-	uint8_t *out)
+int seal_open(
+	struct seal *s, const void *head, size_t headlen, const uint8_t *in, size_t n, uint8_t *out)
 {
 	uint8_t tag[SEAL_TAG_SIZE];
 	int len = 0, rest = 0;
@@ -120,8 +121,8 @@ int seal_open(struct seal *s, const void *head, size_t headlen, const uint8_t *i
 		n -= SEAL_TAG_SIZE;
 		memcpy(tag, in + n, sizeof(tag));
 		if ((n == 0 || EVP_CipherUpdate(s->ctx, out, &len, in, (int)n) == 1) &&
-			EVP_CIPHER_CTX_ctrl(
-				s->ctx, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG_SIZE, tag) == 1 &&
+			EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG_SIZE, tag) ==
+				1 &&
 			EVP_CipherFinal_ex(s->ctx, out + len, &rest) == 1)
 			return 0;
 	}
