@@ -57,6 +57,8 @@ static const struct argp_option options[] = {
 	{ "pin-observer", KEY_FIRST + 24, "CPU", 0, "and the observer's thread to this one", 3 },
 	{ "json", KEY_FIRST + 25, "FILE", 0, "write the results as JSON, - for stdout", 3 },
 	{ "html", KEY_FIRST + 26, "FILE", 0, "write a page with plots (needs gnuplot)", 3 },
+	{ "thp", KEY_FIRST + 27, "off|on", 0,
+		"guest memory of transparent huge pages, the peer's as well (default: off)", 1 },
 	{ 0 },
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]) - 1)

@@ -22,7 +22,7 @@
 #define PLAN_RUNS_MAX 100000
 
 static const char *const plan_list_options[] = { "memory", "workset", "rate", "pattern", "content",
-	"vcpus", "downtime-limit", "fill", "streams", "on-stall", "test-stall" };
+	"vcpus", "downtime-limit", "fill", "streams", "on-stall", "thp", "test-stall" };
 
 int bench_plan_init(struct bench_plan *p, struct err *e)
 {

@@ -17,13 +17,13 @@ static json_t *json_config(const struct bench_series *s)
 {
 	const struct bench_config *c = s->config;
 
-	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:f}", "system",
-		s->sys->name, s->sys == &bench_watari ? "transport" : "mode", s->variant, "label",
-		s->label, "memory_bytes", (json_int_t)c->memory, "workset_bytes",
+	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:i,s:i,s:s,s:b,s:I,s:I,s:f}",
+		"system", s->sys->name, s->sys == &bench_watari ? "transport" : "mode", s->variant,
+		"label", s->label, "memory_bytes", (json_int_t)c->memory, "workset_bytes",
 		(json_int_t)c->workset, "fill_bytes", (json_int_t)s->fill_bytes, "rate",
 		(json_int_t)c->rate, "pattern", bench_pattern_name(c->pattern), "content",
 		bench_content_name(c->content), "vcpus", (int)c->vcpus, "streams", (int)c->streams,
-		"on_stall", mig_on_stall_name(c->on_stall), "downtime_limit_ns",
+		"on_stall", mig_on_stall_name(c->on_stall), "thp", c->thp, "downtime_limit_ns",
 		(json_int_t)c->downtime_limit_ns, "test_stall_ns", (json_int_t)c->test_stall_ns,
 		"fill_s", (double)s->fill_ns / 1e9);
 }

@@ -22,6 +22,7 @@
 #include "bench/plan.h"
 #include "bench/qmp.h"
 #include "hv/base/clock.h"
+#include "hv/mem/backing.h"
 
 #define QEMU_START_NS    (20 * NSEC_PER_SEC)
 #define QEMU_STOP_NS     (5 * NSEC_PER_SEC)
@@ -63,9 +64,12 @@ static uint32_t qemu_regions(uint64_t memory, struct observe_region *r)
 
 static int qemu_memory(const struct bench_config *c, int *fd, struct err *e)
 {
-	*fd = memfd_create("bench-peer", MFD_CLOEXEC);
+	const struct backing b = { .thp = c->thp }; /* QEMU asks for huge pages by itself */
+	int rc = backing_check(&b, c->memory, e);
+
+	*fd = rc == 0 ? backing_file(&b, "bench-peer", e) : rc;
 	if (*fd < 0)
-		return err_errno(e, "cannot make a memory file");
+		return *fd;
 	if (ftruncate(*fd, (off_t)c->memory) < 0)
 		return err_errno(e, "cannot make a memory file of %" PRIu64 " bytes", c->memory);
 	return 0;
