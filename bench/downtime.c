@@ -42,7 +42,7 @@ static const struct argp_option options[] = {
 		"how memory travels (default: tcp); NAME+tls and NAME+encrypt: under TLS, and its memory encrypted, too",
 		2 },
 	{ "peer-mode", KEY_FIRST + 15, "NAME", 0,
-		"precopy, multifd, zero-copy, postcopy (default: all)", 2 },
+		"precopy, multifd, zero-copy (these by default), postcopy; or all", 2 },
 	{ NULL, 0, NULL, 0, "The measurement:", 3 },
 	{ "peer", KEY_FIRST + 17, "qemu", 0, "measure QEMU as well, in turns", 3 },
 	{ "peer-binary", KEY_FIRST + 18, "FILE", 0, "which (default: qemu-system-x86_64)", 3 },

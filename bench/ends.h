@@ -36,7 +36,8 @@ struct bench_ends {
 	struct bench_end keyed[2]; /* beside them: receivers that take guests by `key` alone; no
 				    * port before ends_listen_keyed() */
 	char key[ENDS_PATH_MAX];
-	int signals; /* signalfd */
+	pid_t leaving; /* a child that was told to end, ends_leave(); 0: none */
+	int signals;   /* signalfd */
 	sigset_t old_mask;
 	/* Processors its processes, and the observer, are confined to; NULL: wherever they may. */
 	const struct pin *pin, *pin_observer;
@@ -69,6 +70,11 @@ struct ends_child ends_self(const struct bench_end *n);
  * could not be started; then *@pid is 0.
  */
 int ends_alive(pid_t *pid, const char *what, struct err *e);
+
+/* Child @pid has been told to end, and may do so while other things are done. */
+void ends_leave(struct bench_ends *x, pid_t pid);
+/* Waits until it has, and after a while makes it: before anything is measured. */
+void ends_left(struct bench_ends *x);
 
 /*
  * Sleeps up to @ms, or until a signal asks to end (-ECANCELED, named in @e). @fd (-1: none) being

@@ -147,6 +147,8 @@ static const struct argp receive_argp = {
 	       "goes on as a guest of this host when this command ends.",
 };
 
+static void receive_accept(void *arg, uint32_t events);
+
 static void receive_slot_free(struct receive_slot *s)
 {
 	loop_del(s->r->loop, s->fd);
@@ -163,23 +165,29 @@ static struct receive_slot *receive_slot(struct receive_slot *slots)
 	return NULL;
 }
 
-/* The child said "P", its peer is proven, or "A", arrived, or its pipe closed without a word. */
+/*
+ * The child said "P", its peer is proven, "A", arrived, or "C", only checked, or its pipe closed
+ * without a word.
+ */
 static void receive_news(void *arg, uint32_t events)
 {
 	struct receive_slot *s = arg;
 	struct receive *r = s->r;
 	char byte = 0;
-	bool arrived;
+	bool said = read(s->fd, &byte, 1) == 1;
 
 	(void)events;
-	if (read(s->fd, &byte, 1) == 1 && byte == 'P') {
+	if (said && byte == 'P') {
 		s->proven = true;
 		return;
 	}
-	arrived = byte == 'A';
 	receive_slot_free(s);
-	if (r->args->once)
-		loop_stop(r->loop, arrived ? CMD_OK : CMD_FAIL);
+	if (!r->args->once)
+		return;
+	/* Who only checks may come next. */
+	if (said && byte == 'C' && loop_add(r->loop, r->fd, EPOLLIN, receive_accept, r, NULL) == 0)
+		return;
+	loop_stop(r->loop, said && byte == 'A' ? CMD_OK : CMD_FAIL);
 }
 
 /* ---- refusing -------------------------------------------------------------------------------- */

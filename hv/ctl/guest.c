@@ -19,6 +19,7 @@
 #include "hv/ctl/console.h"
 #include "hv/ctl/internal.h"
 #include "hv/ctl/limits.h"
+#include "hv/ctl/preflight.h"
 #include "hv/ctl/secure.h"
 
 #define GUEST_DRAIN_MS 1000 /* how long a reader may take to fetch the last answer */
@@ -75,7 +76,7 @@ static void guest_vm_event(void *arg, uint32_t events)
 	if (g->move)
 		ctl_move_cancel(
 			g->move); /* a guest that stopped is dealt with here, after the move */
-	else
+	else if (!g->check)       /* after the check, which looks at the machine */
 		guest_act(g);
 }
 
@@ -85,6 +86,15 @@ static void guest_chosen(void *arg, const char *transport, const char *note)
 
 	if (g->asker)
 		ctl_conn_event(g->asker, ctl_chosen_json(transport, note));
+}
+
+static void guest_checked(void *arg, const struct pf_report *p)
+{
+	struct ctl_guest *g = arg;
+
+	if (g->asker)
+		ctl_conn_event(g->asker, json_pack("{s:s,s:o}", "event", "checks", "checks",
+						 ctl_preflight_json(p, PF_SKIPPED)));
 }
 
 static void guest_progress(void *arg, const struct mig_progress *p)
@@ -193,13 +203,18 @@ static void op_cancel(struct ctl_guest *g, struct ctl_conn *c, const json_t *req
 static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 {
 	const struct ctl_move_hooks hooks = {
-		.chosen = guest_chosen, .progress = guest_progress, .done = guest_left, .arg = g
+		.chosen = guest_chosen,
+		.checked = guest_checked,
+		.progress = guest_progress,
+		.done = guest_left,
+		.arg = g,
 	};
 	struct xport_list transports;
 	struct mig_params params;
 	struct ctl_addr to;
 	struct vm_info info;
 	struct err e = { 0 };
+	uint64_t skip = 0;
 	int rc;
 
 	vm_info(g->vm, &info);
@@ -207,13 +222,18 @@ static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *re
 		rc = err_set(&e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
 	else if (g->move)
 		rc = guest_moves_already(g, &e);
+	else if (g->check)
+		rc = err_set(&e, -EBUSY, "guest '%s' is just being checked; ask again",
+			vm_config(g->vm)->name);
 	else if (info.hold & VM_HOLD_STOPPED)
 		rc = err_set(&e, -EBUSY, "guest '%s' has stopped", vm_config(g->vm)->name);
 	else
 		rc = guest_move_params(g, request, &to, &transports, &params, &e);
 	if (rc == 0)
+		rc = ctl_preflight_skip(request, &skip, &e);
+	if (rc == 0)
 		rc = ctl_move_leave(
-			&g->move, g->loop, g->vm, &to, &transports, &params, &hooks, &e);
+			&g->move, g->loop, g->vm, &to, &transports, &params, skip, &hooks, &e);
 	if (rc < 0) {
 		ctl_conn_refuse(c, &e);
 		return;
@@ -260,7 +280,7 @@ int ctl_guest_arrive(struct ctl_guest *g, struct chan *chan, const char *listen_
 
 bool ctl_guest_moving(const struct ctl_guest *g)
 {
-	return g->move != NULL;
+	return g->move != NULL || g->check != NULL;
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -281,6 +301,7 @@ static const struct {
 	{ .op = "balloon", .run = op_balloon, .settled = true },
 	{ .op = "migrate", .run = op_migrate, .settled = true },
 	{ .op = "cancel", .run = op_cancel },
+	{ .op = "check", .run = op_check, .settled = true },
 };
 
 /* Keeps a request for guest_waiting(). Always finds room: a held client asks nothing more. */

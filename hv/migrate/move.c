@@ -201,6 +201,8 @@ static int move_connect(struct mig_source_args *a, struct chan **c, struct rdv_c
 	r = rdv_host((*c)->fd, true, addr.host, e);
 	if (!r)
 		r = move_choose(a, *c, &addr, out, e);
+	if (!r && a->check)
+		r = a->check(a->arg, *c, a->xport, move_within(a, MOVE_CAN_NS), e);
 	if (r)
 		return r;
 	move_look(a, (*c)->fd);

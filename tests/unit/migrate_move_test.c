@@ -108,7 +108,7 @@ static void *move_target(void *arg)
 	}
 	m->trv = rdv_hello_read(a.chan, &m->memory, 2000000000ull, &m->terr);
 	if (!m->trv)
-		m->trv = rdv_offer_read(a.chan, &m->can, offer, 2000000000ull, &m->terr);
+		m->trv = rdv_offer_read(a.chan, &m->can, NULL, offer, 2000000000ull, &m->terr);
 	if (!m->trv)
 		m->trv = mig_target_run(&a, &m->tres, &m->terr);
 	chan_close(a.chan);
