@@ -100,8 +100,7 @@ struct mig_result {
  *  <0, committed   in doubt: the target was told to run the guest and did not answer; the source
  *                  stays frozen, the message says so
  * @chosen is called from this thread once it is known how the guest travels, with the note of
- * choose_transport(), then @check; @progress too, at least every 100 ms while something moves. All
- * may be NULL.
+ * choose_transport(), then @check; @progress too, every 100 ms while something moves. NULL: none.
  * @cancel, an int that is 0, is where other threads give the move up: mig_cancel() of cancel.h.
  */
 struct mig_source_args {
