@@ -138,6 +138,27 @@ static const struct mig_vm_ops move_vm_ops = {
 	.load = move_load,
 };
 
+static void move_who(void *arg, struct mig_owner *out)
+{
+	vm_owner_ops.who(((struct ctl_move *)arg)->vm, out);
+}
+
+static int move_release(void *arg, struct err *e)
+{
+	return vm_owner_ops.release(((struct ctl_move *)arg)->vm, e);
+}
+
+static enum mig_acquire move_acquire(void *arg, uint64_t epoch, struct err *e)
+{
+	return vm_owner_ops.acquire(((struct ctl_move *)arg)->vm, epoch, e);
+}
+
+static const struct mig_owner_ops move_owner_ops = {
+	.who = move_who,
+	.release = move_release,
+	.acquire = move_acquire,
+};
+
 static void move_ring(struct ctl_move *m)
 {
 	uint64_t one = 1;
@@ -382,6 +403,7 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 	m->source = (struct mig_source_args){
 		.mem = vm_mem(vm),
 		.ops = &move_vm_ops,
+		.own = &move_owner_ops,
 		.vm = m,
 		.host = m->to.host,
 		.port = m->to.port,
@@ -393,6 +415,7 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 		.arg = m,
 		.cancel = &m->cancel,
 	};
+	mig_points_read(&m->source.points);
 	rc = ctl_offer_fill(&m->source.offer, vm, e);
 	if (rc == 0)
 		rc = move_start(m, e);
@@ -422,6 +445,7 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, struct
 	m->target = (struct mig_target_args){
 		.mem = vm_mem(vm),
 		.ops = &move_vm_ops,
+		.own = &move_owner_ops,
 		.vm = m,
 		.chan = chan,
 		.listen_host = m->listen_host,
@@ -431,6 +455,7 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, struct
 		.progress = move_progress,
 		.arg = m,
 	};
+	mig_points_read(&m->target.points);
 	rc = move_start(m, e);
 	if (rc < 0) {
 		m->chan = NULL; /* stays the caller's, who may want to refuse on it */
