@@ -19,13 +19,13 @@ say      = $(if $(V),@:,@printf '  %-8s %s\n' $(1) $(2))
 
 CC         ?= gcc
 CFLAGS     ?= -O2 -g
-PKGS       := jansson liburing librdmacm libibverbs numa ini_config
+PKGS       := jansson openssl liburing librdmacm libibverbs numa ini_config
 CPPFLAGS   += -D_GNU_SOURCE -I. -I$(B)
 WARN       := -Wall -Wextra -Werror -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes \
               -Wmissing-prototypes -Wvla -Wformat=2
 ALL_CFLAGS  = -std=gnu11 -pthread -fno-strict-aliasing -fno-common -MMD -MP $(WARN) $(CFLAGS) \
               $(SAN) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS       := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -luring -lrdmacm -libverbs -lnuma -lini_config) -lm -pthread
+LIBS       := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lssl -lcrypto -luring -lrdmacm -libverbs -lnuma -lini_config) -lm -pthread
 
 # Both at once, so that one run of the tests serves both; ubsan alone is there for what ASan hides.
 SAN_asan  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -46,18 +46,18 @@ LINK_mem     := hv/mem hv/base
 LINK_kvm     := hv/kvm hv/mem hv/base
 LINK_dev     := hv/dev hv/mem hv/base
 LINK_boot    := hv/boot hv/mem hv/base
-LINK_migrate := hv/migrate hv/mem hv/base
+LINK_migrate := hv/migrate hv/migrate/xport hv/mem hv/base
 LINK_preflight := hv/preflight hv/kvm hv/mem hv/base
 LINK_xport   := hv/migrate/xport hv/base
 LINK_tcp     := transport-tcp $(LINK_xport)
 LINK_rdma    := transport-rdma $(LINK_xport)
-LINK_vm      := hv/vm hv/kvm hv/dev hv/boot hv/migrate hv/mem hv/base
+LINK_vm      := hv/vm hv/kvm hv/dev hv/boot hv/migrate hv/migrate/xport hv/mem hv/base
 LINK_ctl     := hv/ctl hv/preflight $(LINK_vm)
-LINK_cmd     := hv/cmd bench hv/ctl hv/preflight transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
+LINK_cmd     := hv/cmd bench hv/ctl hv/preflight transport-tcp transport-rdma $(LINK_vm)
 # The one file of hv/cmd that is fuzzed, with what it needs.
 LINK_inifile := hv/ctl hv/preflight $(LINK_vm)
 FUZZ_SRC_inifile := hv/cmd/inifile.c
-LINK_bench   := bench hv/ctl hv/preflight transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
+LINK_bench   := bench hv/ctl hv/preflight transport-tcp transport-rdma $(LINK_vm)
 
 .PHONY: all help demo check lint fmt lab fuzz bench install clean asan ubsan tsan deps tests
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
+#include "hv/migrate/chan.h"
 
 #define ENDS_START_NS (10 * NSEC_PER_SEC)
 #define ENDS_STOP_NS  (3 * NSEC_PER_SEC)
@@ -228,12 +229,12 @@ struct ends_child ends_self(const struct bench_end *n)
 	};
 }
 
-int ends_listen_on(
-	struct bench_ends *x, struct bench_end *n, const char *host, bool trust, struct err *e)
+static int ends_receive(struct bench_ends *x, struct bench_end *n, const char *host,
+	const char *option, const char *value, struct err *e)
 {
 	char address[ENDS_PATH_MAX];
-	const char *const args[] = { "watari", "receive", "--listen", address,
-		trust ? "--trust-network" : NULL, NULL };
+	const char *const args[] = { "watari", "receive", "--listen", address, option, value,
+		NULL };
 	uint64_t end = clock_mono_ns() + ENDS_START_NS;
 	const struct ends_child child = ends_self(n);
 	int rc;
@@ -246,6 +247,33 @@ int ends_listen_on(
 			rc = err_set(e, -ETIMEDOUT, "watari receive does not say that it listens");
 		if (rc == 0)
 			rc = ends_wait(x, -1, ENDS_POLL_MS, e);
+	}
+	return rc;
+}
+
+int ends_listen_on(
+	struct bench_ends *x, struct bench_end *n, const char *host, bool trust, struct err *e)
+{
+	return ends_receive(x, n, host, trust ? "--trust-network" : NULL, NULL, e);
+}
+
+int ends_listen_keyed(struct bench_ends *x, struct err *e)
+{
+	int rc = 0;
+
+	if (!x->key[0]) {
+		snprintf(x->key, sizeof(x->key), "%.170s/key", x->base);
+		rc = chan_key_make(x->key, e);
+	}
+	for (int i = 0; i < 2 && rc == 0; i++) {
+		struct bench_end *n = &x->keyed[i];
+
+		if (n->port)
+			continue;
+		*n = x->end[i]; /* but for what its port is read from */
+		n->port = 0;
+		snprintf(n->out, sizeof(n->out), "%.170s/keyed%d.out", x->base, i);
+		rc = ends_receive(x, n, "127.0.0.1", "--psk", x->key, e);
 	}
 	return rc;
 }

@@ -33,6 +33,9 @@ struct bench_ends {
 	char kernel[ENDS_PATH_MAX];   /* the bench guest's ELF */
 	char peer_log[ENDS_PATH_MAX]; /* what a peer's processes print on stderr */
 	struct bench_end end[2];
+	struct bench_end keyed[2]; /* beside them: receivers that take guests by `key` alone; no
+				    * port before ends_listen_keyed() */
+	char key[ENDS_PATH_MAX];
 	pid_t leaving; /* a child that was told to end, ends_leave(); 0: none */
 	int signals;   /* signalfd */
 	sigset_t old_mask;
@@ -47,6 +50,9 @@ int ends_listen_on(
 	struct bench_ends *x, struct bench_end *n, const char *host, bool trust, struct err *e);
 /* Starts both receivers on this host; returns once both listen. */
 int ends_listen(struct bench_ends *x, struct err *e);
+
+/* The second receivers, under TLS with a key that is made for it; nothing if they are there. */
+int ends_listen_keyed(struct bench_ends *x, struct err *e);
 
 /* A program to start as a child, found by PATH if its name has no slash. */
 struct ends_child {

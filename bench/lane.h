@@ -45,7 +45,9 @@ int lane_serve(int fd, const char *host, lane_transports at, struct err *e);
 /* The near end: asks on @fd, then connects to @host. */
 int lane_drive(int fd, const char *host, const struct lane_ask *ask, lane_transports at,
 	struct lane_result *out, struct err *e);
-/* NULL and an error that lists the known ones. */
+/* "NAME+encrypt" asks for its streams under a key. */
+#define LANE_ENCRYPT "+encrypt"
+/* NAME or NAME+encrypt. NULL and an error that lists the known ones. */
 const struct xport_ops *lane_find(lane_transports at, const char *name, struct err *e);
 
 #endif

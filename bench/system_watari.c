@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "bench/plan.h"
 #include "hv/base/clock.h"
@@ -57,9 +58,17 @@ static int watari_boot(struct bench_guest *g, struct err *e)
 
 static int watari_prepare(struct bench_guest *g, struct err *e)
 {
-	(void)g;
-	(void)e;
-	return 0; /* `watari receive` listens since the start */
+	const char *secure = strchr(g->variant, '+');
+
+	if (!secure)
+		return 0; /* `watari receive` listens since the start */
+	if (strcmp(secure, "+tls") != 0 && strcmp(secure, "+encrypt") != 0)
+		return err_set(
+			e, -EINVAL, "transport '%s' ends in neither +tls nor +encrypt", g->variant);
+	if (g->remote)
+		return err_set(
+			e, -EINVAL, "transport '%s' is measured on one machine only", g->variant);
+	return ends_listen_keyed(g->ends, e);
 }
 
 /* Until the target's process answers: it is there before the first page is. */
@@ -106,16 +115,23 @@ static int watari_follow(struct bench_guest *g, struct ctl_client *k, struct tra
 static json_t *watari_request(const struct bench_guest *g)
 {
 	const struct bench_config *c = g->config;
-	char to[300];
+	const char *secure = strchr(g->variant, '+');
+	const struct bench_end *target = secure ? &g->ends->keyed[!g->end] : &g->ends->end[!g->end];
+	char to[300], transport[32];
 	json_t *j;
 
+	snprintf(transport, sizeof(transport), "%.*s", (int)strcspn(g->variant, "+"), g->variant);
 	if (g->remote)
 		snprintf(to, sizeof(to), "%s", g->remote);
 	else
-		snprintf(to, sizeof(to), "127.0.0.1:%u", g->ends->end[!g->end].port);
+		snprintf(to, sizeof(to), "127.0.0.1:%u", target->port);
 	j = json_pack("{s:s,s:s,s:s,s:I,s:s,s:i}", "op", "migrate", "to", to, "transport",
-		g->variant, "downtime_limit_ns", (json_int_t)c->downtime_limit_ns, "on_stall",
+		transport, "downtime_limit_ns", (json_int_t)c->downtime_limit_ns, "on_stall",
 		mig_on_stall_name(c->on_stall), "streams", (int)c->streams);
+	if (j && secure) {
+		json_object_set_new(j, "psk", json_string(g->ends->key));
+		json_object_set_new(j, "encrypt", json_boolean(strcmp(secure, "+encrypt") == 0));
+	}
 	if (j && c->test_stall_ns)
 		json_object_set_new(j, "test_stall_ns", json_integer((json_int_t)c->test_stall_ns));
 	return j;

@@ -43,7 +43,8 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{ "transport", KEY_NAMES, "LIST", 0, "which (default: every one there is)", 0 },
+	{ "transport", KEY_NAMES, "LIST", 0,
+		"which (default: every one there is); NAME+encrypt: under a key", 0 },
 	{ "put", KEY_PUT, "LIST", 0, "bytes of a put (default: 4K,64K,256K)", 0 },
 	{ "streams", KEY_STREAMS, "LIST", 0, "data streams (default: 1,2)", 0 },
 	{ "bytes", KEY_BYTES, "SIZE", 0, "how much to put each time (default: 2G)", 0 },

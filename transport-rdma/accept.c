@@ -64,7 +64,7 @@ int xrdma_listen(struct xport_listener **out, struct xport_addr *addr, struct er
 	struct addrinfo *list = NULL;
 	struct xrdma_listener *l;
 	struct err cause = { 0 };
-	int r = xport_addr_check(addr, e);
+	int r = addr->secret ? err_set(e, -ENOTSUP, XRDMA_NO_CIPHER) : xport_addr_check(addr, e);
 
 	if (!r)
 		r = xport_addr_resolve(addr, true, &list, e);

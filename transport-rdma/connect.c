@@ -197,7 +197,7 @@ int xrdma_connect(
 	struct addrinfo *list = NULL;
 	struct err cause = { 0 };
 	struct xport *x = NULL;
-	int r = xport_addr_check(addr, e);
+	int r = addr->secret ? err_set(e, -ENOTSUP, XRDMA_NO_CIPHER) : xport_addr_check(addr, e);
 
 	if (!r)
 		r = xport_addr_resolve(addr, false, &list, e);

@@ -33,6 +33,11 @@ int xrdma_post_record_recv(struct xport *x, unsigned stream, uint32_t n);
 int xrdma_post_ctrl_recv(struct xport *x, uint32_t n);
 
 /* connect.c, accept.c: the operations of the contract. */
+/* Why --encrypt and RDMA exclude each other. */
+#define XRDMA_NO_CIPHER                                                                            \
+	"rdma cannot encrypt: the adapter writes guest memory as it is, with no "                  \
+	"processor between"
+
 int xrdma_connect(
 	struct xport **out, const struct xport_addr *addr, uint64_t timeout_ns, struct err *e);
 int xrdma_listen(struct xport_listener **out, struct xport_addr *addr, struct err *e);

@@ -187,6 +187,10 @@ void xrdma_probe(const struct xport_addr *addr, struct xport_probe *out)
 	struct err e = { 0 };
 
 	*out = (struct xport_probe){ 0 };
+	if (addr && addr->encrypt) {
+		probe_no(out, XRDMA_NO_CIPHER);
+		return;
+	}
 	c = xrdma_channel(&e);
 	if (!c) {
 		/* librdmacm has no channel without a device either */

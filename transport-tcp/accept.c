@@ -107,6 +107,11 @@ int xtcp_listen(struct xtcp_listener **out, struct xport_addr *addr, struct err 
 	return 0;
 }
 
+const uint8_t *xtcp_listener_secret(const struct xtcp_listener *l)
+{
+	return l->addr.secret;
+}
+
 static void xtcp_listener_free(struct xtcp_listener *l)
 {
 	for (unsigned i = 0; i < XTCP_PENDING_MAX; i++)

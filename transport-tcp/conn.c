@@ -16,6 +16,7 @@
 
 #include "hv/base/clock.h"
 #include "transport-tcp/connect.h"
+#include "transport-tcp/keyed.h"
 
 /*
  * When one stream has ended, the others get this long to bring what the peer sent on them before:
@@ -37,11 +38,15 @@ int xtcp_conn_listen(struct xport_listener **out, struct xport_addr *addr, struc
 int xtcp_conn_accept(struct xport_listener *l, uint64_t timeout_ns,
 	const struct xtcp_engine *engine, struct xport **out, struct err *e)
 {
+	/* what it points to is the caller's; the listener goes with accept() */
+	const uint8_t *secret = xtcp_listener_secret((struct xtcp_listener *)l);
 	int fds[XTCP_STREAMS_MAX];
 	unsigned n;
 	int r = xtcp_accept((struct xtcp_listener *)l, timeout_ns, fds, &n, e);
 
-	if (!r)
+	if (!r && secret)
+		r = xtcp_adopt_keyed(out, fds, n, true, secret, true, e);
+	else if (!r)
 		r = xtcp_adopt(out, fds, n, true, engine, e);
 	if (!r)
 		(*out)->stats.wire_bytes_in = n * XTCP_HELLO_SIZE;
@@ -56,7 +61,9 @@ int xtcp_conn_connect(struct xport **out, const struct xport_addr *addr, uint64_
 	int fds[XTCP_STREAMS_MAX];
 	int r = xtcp_connect(addr, timeout_ns, fds, e);
 
-	if (!r)
+	if (!r && addr->secret)
+		r = xtcp_adopt_keyed(out, fds, addr->streams, false, addr->secret, true, e);
+	else if (!r)
 		r = xtcp_adopt(out, fds, addr->streams, false, engine, e);
 	if (!r)
 		(*out)->stats.wire_bytes_out = addr->streams * XTCP_HELLO_SIZE;
@@ -75,6 +82,12 @@ static void xtcp_conn_free(struct xport *x)
 	free(x);
 }
 
+void xtcp_close_all(const int *fds, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		close(fds[i]);
+}
+
 int xtcp_adopt(struct xport **out, const int *fds, unsigned n, bool is_target,
 	const struct xtcp_engine *engine, struct err *e)
 {
@@ -82,8 +95,7 @@ int xtcp_adopt(struct xport **out, const int *fds, unsigned n, bool is_target,
 	int r;
 
 	if (!x) {
-		for (unsigned i = 0; i < n; i++)
-			close(fds[i]);
+		xtcp_close_all(fds, n);
 		return err_set(e, -ENOMEM, "no memory for a connection");
 	}
 	x->engine = engine;

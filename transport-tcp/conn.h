@@ -83,6 +83,9 @@ struct xport {
 int xtcp_adopt(struct xport **out, const int *fds, unsigned n, bool is_target,
 	const struct xtcp_engine *engine, struct err *e);
 
+/* Closes @n sockets that did not become a connection. */
+void xtcp_close_all(const int *fds, unsigned n);
+
 /* Remembers why the connection ended: the first cause, but a plain close gives way to any other. */
 void xtcp_fail(struct xport *x, const struct err *why);
 

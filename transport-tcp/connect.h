@@ -41,6 +41,9 @@ struct xtcp_listener;
 /* Listens on @addr and fills in its port. The listener is freed by xtcp_accept(). */
 int xtcp_listen(struct xtcp_listener **out, struct xport_addr *addr, struct err *e);
 
+/* The address's secret, NULL: in clear. */
+const uint8_t *xtcp_listener_secret(const struct xtcp_listener *l);
+
 /*
  * Waits up to @timeout_ns for all streams of one source that presents the token and fills
  * fds[0..addr.streams-1]. *streams is how many. Frees @l whatever happens. -ETIMEDOUT: nobody came.

@@ -15,6 +15,7 @@
 #include "hv/cmd/cmd.h"
 #include "hv/ctl/addr.h"
 #include "hv/ctl/client.h"
+#include "hv/ctl/secure.h"
 
 /* Not 1 and 2, which every command has for an error and for a wrong command line. */
 enum check_exit { CHECK_WARN = 3, CHECK_FAIL = 4 };
@@ -22,12 +23,12 @@ enum check_exit { CHECK_WARN = 3, CHECK_FAIL = 4 };
 #define CHECK_MS 60000 /* a target that hangs is given up by the guest's process before */
 
 struct check_args {
-	const char *name, *to, *transport, *limit;
+	const char *name, *to, *transport, *limit, *tls, *psk;
 	struct checks_skip skip;
-	bool json;
+	bool json, encrypt;
 };
 
-enum { CHECK_TRANSPORT = 256, CHECK_LIMIT, CHECK_SKIP };
+enum { CHECK_TRANSPORT = 256, CHECK_LIMIT, CHECK_SKIP, CHECK_TLS, CHECK_PSK, CHECK_ENCRYPT };
 
 static const struct argp_option check_options[] = {
 	{ .name = "to", .key = 't', .arg = "ADDR:PORT", .doc = "Where 'watari receive' listens" },
@@ -43,6 +44,9 @@ static const struct argp_option check_options[] = {
 		.key = CHECK_LIMIT,
 		.arg = "TIME",
 		.doc = "What the blackout is held against (default 10ms)" },
+	{ .name = "tls", .key = CHECK_TLS, .arg = "DIR", .doc = "As of 'watari migrate'" },
+	{ .name = "psk", .key = CHECK_PSK, .arg = "FILE", .doc = "As of 'watari migrate'" },
+	{ .name = "encrypt", .key = CHECK_ENCRYPT, .doc = "As of 'watari migrate'" },
 	{ .name = "json", .key = 'j', .doc = "Print the result as one JSON object" },
 	{ 0 },
 };
@@ -55,6 +59,9 @@ static error_t check_option(int key, char *arg, struct argp_state *state)
 	case 't': a->to = arg; break;
 	case CHECK_TRANSPORT: a->transport = arg; break;
 	case CHECK_LIMIT: a->limit = arg; break;
+	case CHECK_TLS: a->tls = arg; break;
+	case CHECK_PSK: a->psk = arg; break;
+	case CHECK_ENCRYPT: a->encrypt = true; break;
 	case CHECK_SKIP:
 		if (checks_skip_add(&a->skip, arg) < 0)
 			argp_error(state, "--skip is there too often");
@@ -82,12 +89,15 @@ static const struct argp check_argp = {
 
 static int check_request(const struct check_args *a, json_t **out, struct err *e)
 {
+	struct chan_want secure;
 	struct ctl_addr to;
 	uint64_t limit;
 	int rc;
 
 	if ((rc = ctl_addr_parse(a->to, NULL, 1, &to, e)) < 0 ||
-		(rc = duration_parse(a->limit, &limit, e)) < 0)
+		(rc = duration_parse(a->limit, &limit, e)) < 0 ||
+		(rc = chan_want_parse(&secure, a->tls, a->psk, a->encrypt, e)) < 0 ||
+		(rc = chan_want_check(&secure, e)) < 0)
 		return rc;
 	if (limit == 0 || limit > 60 * NSEC_PER_SEC)
 		return err_set(
@@ -96,7 +106,8 @@ static int check_request(const struct check_args *a, json_t **out, struct err *e
 		"downtime_limit_ns", (json_int_t)limit);
 	if (!*out)
 		return err_set(e, -EINVAL, "an argument is not UTF-8 text");
-	return checks_skip_put(&a->skip, *out, e);
+	rc = ctl_secure_put(&secure, *out, e);
+	return rc < 0 ? rc : checks_skip_put(&a->skip, *out, e);
 }
 
 /* The answer, however long it takes. */

@@ -39,6 +39,7 @@ int cmd_check(int argc, char **argv);
 int cmd_own(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_history(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 

@@ -200,11 +200,11 @@ static int process_start(struct guest_process *p, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (a->offer) {
-		rc = ctl_guest_arrive(p->guest, a->rdv_fd, a->listen_host, &a->rdma, a->offer, e);
+		rc = ctl_guest_arrive(p->guest, a->chan, a->listen_host, &a->rdma, a->offer, e);
 		if (rc == 0)
-			a->rdv_fd = -1;
+			a->chan = NULL;
 		else
-			rdv_refuse_send(a->rdv_fd, e->msg);
+			rdv_refuse_send(a->chan, e->msg);
 		return rc;
 	}
 	rc = process_console(p, e);

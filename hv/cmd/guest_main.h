@@ -20,7 +20,7 @@ struct guest_main_args {
 	bool paused;             /* a new guest starts paused */
 	/* Of a guest that arrives; offer NULL for a new one. */
 	const struct rdv_offer *offer;
-	int rdv_fd;              /* the rendezvous; taken over */
+	struct chan *chan;       /* the rendezvous; taken over */
 	const char *listen_host; /* for the data connection */
 	struct xport_rdma rdma;  /* wishes for it */
 	/* Gets one byte when the guest runs here, then is closed; -1: nobody asks. */

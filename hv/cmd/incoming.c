@@ -27,8 +27,8 @@
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
 
 struct incoming_args {
-	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin;
-	bool overcommit;
+	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk;
+	bool overcommit, encrypt;
 };
 
 enum {
@@ -38,7 +38,10 @@ enum {
 	INCOMING_TRACKING,
 	INCOMING_OVERCOMMIT,
 	INCOMING_DEVICE,
-	INCOMING_PIN
+	INCOMING_PIN,
+	INCOMING_TLS,
+	INCOMING_PSK,
+	INCOMING_ENCRYPT
 };
 
 static const struct argp_option incoming_options[] = {
@@ -52,6 +55,9 @@ static const struct argp_option incoming_options[] = {
 	{ .name = "overcommit", .key = INCOMING_OVERCOMMIT, .doc = "As of receive" },
 	{ .name = "rdma-device", .key = INCOMING_DEVICE, .arg = "NAME", .doc = "As of receive" },
 	{ .name = "rdma-pin", .key = INCOMING_PIN, .arg = "HOW", .doc = "As of receive" },
+	{ .name = "tls", .key = INCOMING_TLS, .arg = "DIR", .doc = "As of receive" },
+	{ .name = "psk", .key = INCOMING_PSK, .arg = "FILE", .doc = "As of receive" },
+	{ .name = "encrypt", .key = INCOMING_ENCRYPT, .doc = "As of receive" },
 	{ 0 },
 };
 
@@ -67,6 +73,9 @@ static error_t incoming_option(int key, char *arg, struct argp_state *state)
 	case INCOMING_OVERCOMMIT: a->overcommit = true; break;
 	case INCOMING_DEVICE: a->rdma_device = arg; break;
 	case INCOMING_PIN: a->rdma_pin = arg; break;
+	case INCOMING_TLS: a->tls = arg; break;
+	case INCOMING_PSK: a->psk = arg; break;
+	case INCOMING_ENCRYPT: a->encrypt = true; break;
 	case ARGP_KEY_END:
 		if (!a->fd)
 			argp_error(state, "--fd is missing");
@@ -134,15 +143,17 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 }
 
 /* What this host can do towards the source, which hears it before it chooses. */
-static int incoming_transports(
-	int fd, const struct xport_rdma *rdma, struct rdv_transports *here, struct err *e)
+static int incoming_transports(struct chan *c, int notify_fd, const struct xport_rdma *rdma,
+	struct rdv_transports *here, struct err *e)
 {
 	struct xport_addr source = { .streams = 1, .rdma = *rdma };
 	struct xport_list all;
-	int rc = rdv_hello_read(fd, &source.memory, INCOMING_OFFER_NS, e);
+	int rc = rdv_hello_read(c, &source.memory, INCOMING_OFFER_NS, e);
 
+	if (rc == 0 && notify_fd >= 0)
+		(void)!write(notify_fd, "P", 1); /* whoever that is may be here */
 	if (rc == 0)
-		rc = rdv_host(fd, true, source.host, e);
+		rc = rdv_host(c->fd, true, source.host, e);
 	if (rc == 0)
 		rc = transports_find("auto", &all, e);
 	if (rc == 0)
@@ -195,10 +206,10 @@ static int incoming_keep(const struct incoming_args *a, struct guest_main_args *
 	if (rc == 0)
 		rc = state_keep(&c, NULL, e);
 	if (rc < 0) {
-		rdv_refuse_send(m->rdv_fd, e->msg);
+		rdv_refuse_send(m->chan, e->msg);
 		return err_wrap(e, "the definition of guest %s is not kept", offer->name);
 	}
-	rc = rdv_kept_send(m->rdv_fd, INCOMING_OFFER_NS, e);
+	rc = rdv_kept_send(m->chan, INCOMING_OFFER_NS, e);
 	if (rc == 0 && m->notify_fd >= 0)
 		(void)!write(m->notify_fd, "A", 1);
 	printf("the definition of guest %s arrived\n", c.name);
@@ -228,13 +239,15 @@ static int incoming_claim(struct guest_main_args *m, const struct vm_config *c, 
 static int incoming_offer(const struct incoming_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
 {
-	struct incoming_check check = { .fd = m->rdv_fd, .port = -1, .overcommit = a->overcommit };
+	struct incoming_check check = {
+		.fd = m->chan->fd, .port = -1, .overcommit = a->overcommit
+	};
 	const struct rdv_checker checker = { .facts = incoming_check_facts, .arg = &check };
 	struct rdv_transports here;
-	int rc = incoming_transports(m->rdv_fd, &m->rdma, &here, e);
+	int rc = incoming_transports(m->chan, m->notify_fd, &m->rdma, &here, e);
 
 	if (rc == 0)
-		rc = rdv_offer_read(m->rdv_fd, &here, &checker, offer, INCOMING_OFFER_NS, e);
+		rc = rdv_offer_read(m->chan, &here, &checker, offer, INCOMING_OFFER_NS, e);
 	incoming_check_end(&check);
 	return rc;
 }
@@ -251,7 +264,11 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 		return rc; /* it has been answered already, or is not there any more */
 	if (offer->definition)
 		return incoming_keep(a, m, offer, e);
-	rc = transports_find(offer->transport, &one, e);
+	if (a->encrypt && !offer->encrypt)
+		rc = err_set(e, -EACCES,
+			"it takes a guest only if its memory is encrypted, too: say --encrypt");
+	if (rc == 0)
+		rc = transports_find(offer->transport, &one, e);
 	if (rc == 0)
 		rc = incoming_config(a, offer, &config, e);
 	if (rc == 0)
@@ -259,7 +276,7 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 	if (rc == 0)
 		rc = vm_new(&m->vm, &config, e);
 	if (rc < 0) {
-		rdv_refuse_send(m->rdv_fd, e->msg);
+		rdv_refuse_send(m->chan, e->msg);
 		err_wrap(e, "guest %s did not arrive", offer->name);
 	}
 	return rc;
@@ -269,25 +286,31 @@ int cmd_incoming(int argc, char **argv)
 {
 	struct incoming_args args = { .tracking = "auto" };
 	struct ctl_claim claim = CTL_CLAIM_NONE;
-	struct guest_main_args m = { .claim = &claim, .rdv_fd = -1, .notify_fd = -1, .log_fd = -1 };
+	struct guest_main_args m = { .claim = &claim, .notify_fd = -1, .log_fd = -1 };
 	struct rdv_offer *offer = calloc(1, sizeof(*offer)); /* too large for a stack */
-	char host[XPORT_HOST_MAX];
+	char host[XPORT_HOST_MAX], peer[XPORT_HOST_MAX] = "";
+	struct chan_want want;
 	struct err e = { 0 };
-	int rc;
+	int fd = -1, rc;
 
 	cmd_parse(&incoming_argp, argc, argv, &args);
-	rc = offer ? incoming_fd(args.fd, &m.rdv_fd, &e)
-		   : err_set(&e, -ENOMEM, "no memory for an offer");
+	rc = offer ? incoming_fd(args.fd, &fd, &e) : err_set(&e, -ENOMEM, "no memory for an offer");
 	if (rc == 0 && args.notify_fd)
 		rc = incoming_fd(args.notify_fd, &m.notify_fd, &e);
 	if (rc == 0)
 		rc = xport_rdma_parse(args.rdma_device, args.rdma_pin, &m.rdma, &e);
 	if (rc == 0) /* where the source reached us is where its data can reach us too */
-		rc = rdv_host(m.rdv_fd, false, host, &e);
+		rc = rdv_host(fd, false, host, &e);
+	if (rc == 0)
+		rc = rdv_host(fd, true, peer, &e);
+	if (rc == 0)
+		rc = chan_want_parse(&want, args.tls, args.psk, args.encrypt, &e);
 	if (rc == 0)
 		rc = m.signal_fd = guest_signals(&e);
-	if (rc >= 0)
+	if (rc >= 0 && (rc = rdv_welcome(&m.chan, fd, &want, INCOMING_OFFER_NS, &e)) == 0)
 		rc = incoming_build(&args, &m, offer, &e);
+	if (rc < 0 && peer[0])
+		err_wrap(&e, "refused %s", peer);
 	if (rc == 1 && m.notify_fd >= 0)
 		(void)!write(m.notify_fd, "C", 1); /* only checked */
 	if (rc || offer->definition) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the rule about networks: peers are not authenticated, so only this host itself is let in
+ * Owns the rule about networks: without credentials only this host itself is let in
  * unless the user says that the network can be trusted.
  * Next in the flow: receive.c.
  */
@@ -87,8 +87,8 @@ int listen_open(const char *text, bool trust, char *got, struct err *e)
 	for (ai = list; ai && fd < 0; ai = ai->ai_next) {
 		if (!trust && !listen_loopback(ai->ai_addr)) {
 			err_set(e, -EPERM,
-				"others can reach %s, and peers are not authenticated yet: say --trust-network "
-				"if everybody on that network may send guests here",
+				"others can reach %s, and peers are not authenticated: say --tls DIR or --psk FILE, "
+				"or --trust-network if everybody on that network may send guests here",
 				a.host);
 			break;
 		}

@@ -31,6 +31,7 @@ static const struct cmd commands[] = {
 	{ "resume", "let a paused guest go on", cmd_resume },
 	{ "balloon", "tell a guest how much memory to keep", cmd_balloon },
 	{ "kill", "end a guest at once", cmd_kill },
+	{ "keygen", "make a key that two hosts share", cmd_keygen },
 	{ "probe", "tell which transports this host can use", cmd_probe },
 	{ "bench", "measure moves with a guest made for it", cmd_bench },
 	{ "help", "list the commands, or explain one", cmd_help },

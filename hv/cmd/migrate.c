@@ -22,16 +22,18 @@
 #include "hv/ctl/addr.h"
 #include "hv/ctl/client.h"
 #include "hv/ctl/limits.h"
+#include "hv/ctl/secure.h"
 #include "hv/migrate/streams.h"
 
 #define MIGRATE_LINE_NS NSEC_PER_SEC /* between plain progress lines */
 
 struct migrate_args {
 	const char *name, *to, *transport, *limit, *streams, *on_stall, *bandwidth;
-	const char *rdma_device, *rdma_pin;
+	const char *rdma_device, *rdma_pin, *tls, *psk;
+	struct chan_want secure;
 	struct ctl_limits limits;
 	struct checks_skip skip;
-	bool json, verbose;
+	bool json, verbose, encrypt;
 };
 
 enum {
@@ -42,6 +44,9 @@ enum {
 	MIGRATE_BANDWIDTH,
 	MIGRATE_DEVICE,
 	MIGRATE_PIN,
+	MIGRATE_TLS,
+	MIGRATE_PSK,
+	MIGRATE_ENCRYPT,
 	MIGRATE_SKIP,
 	MIGRATE_TIMEOUT /* and the other phases' */
 };
@@ -82,6 +87,19 @@ static const struct argp_option migrate_options[] = {
 		.doc = "Over RDMA, what is registered and so pinned: what the guest has touched, in "
 		       "chunks, or by on-demand paging where that does not fit (auto, the default); "
 		       "everything; chunks and nothing else; on-demand paging and nothing else" },
+	{ .name = "tls",
+		.key = MIGRATE_TLS,
+		.arg = "DIR",
+		.doc = "Speak TLS with a target whose certificate DIR/ca.pem vouches for; this host's "
+		       "are DIR/cert.pem and DIR/key.pem" },
+	{ .name = "psk",
+		.key = MIGRATE_PSK,
+		.arg = "FILE",
+		.doc = "Speak TLS with a target that has the same key file (see 'watari keygen')" },
+	{ .name = "encrypt",
+		.key = MIGRATE_ENCRYPT,
+		.doc = "Encrypt the guest's memory on its way, too, not only what the hosts say to each "
+		       "other" },
 	{ .name = "init-timeout",
 		.key = MIGRATE_TIMEOUT + MIG_LIMIT_INIT,
 		.arg = "TIME|none",
@@ -123,6 +141,9 @@ static error_t migrate_option(int key, char *arg, struct argp_state *state)
 	case MIGRATE_BANDWIDTH: a->bandwidth = arg; break;
 	case MIGRATE_DEVICE: a->rdma_device = arg; break;
 	case MIGRATE_PIN: a->rdma_pin = arg; break;
+	case MIGRATE_TLS: a->tls = arg; break;
+	case MIGRATE_PSK: a->psk = arg; break;
+	case MIGRATE_ENCRYPT: a->encrypt = true; break;
 	case MIGRATE_TIMEOUT + MIG_LIMIT_INIT:
 	case MIGRATE_TIMEOUT + MIG_LIMIT_COPY:
 	case MIGRATE_TIMEOUT + MIG_LIMIT_QUIESCE:
@@ -153,7 +174,7 @@ static const struct argp migrate_argp = {
 };
 
 /* The request, with every value checked here, so that the error is about what was typed. */
-static int migrate_request(const struct migrate_args *a, json_t **out, struct err *e)
+static int migrate_request(struct migrate_args *a, json_t **out, struct err *e)
 {
 	struct xport_list transports;
 	struct xport_rdma rdma;
@@ -175,7 +196,9 @@ static int migrate_request(const struct migrate_args *a, json_t **out, struct er
 		return err_set(
 			e, -EINVAL, "downtime limit '%s' is not between 1ns and 60s", a->limit);
 	if ((rc = transports_find(a->transport, &transports, e)) < 0 ||
-		(rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e)) < 0)
+		(rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e)) < 0 ||
+		(rc = chan_want_parse(&a->secure, a->tls, a->psk, a->encrypt, e)) < 0 ||
+		(rc = chan_want_check(&a->secure, e)) < 0)
 		return rc;
 	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:s,s:s}", "op", "migrate", "to", a->to,
 		"transport", a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall",
@@ -183,7 +206,9 @@ static int migrate_request(const struct migrate_args *a, json_t **out, struct er
 		"rdma_device", rdma.device, "rdma_pin", xport_pin_name(rdma.pin));
 	if (!*out)
 		return err_set(e, -EINVAL, "an argument is not UTF-8 text");
-	rc = checks_skip_put(&a->skip, *out, e);
+	rc = ctl_secure_put(&a->secure, *out, e);
+	if (rc == 0)
+		rc = checks_skip_put(&a->skip, *out, e);
 	return rc < 0 ? rc : ctl_limits_put(&a->limits, limit, *out, e);
 }
 
@@ -395,7 +420,7 @@ static int migrate_stopped(const struct migrate_args *a, struct err *e)
 	json_t *j;
 
 	if (rc == 0)
-		rc = migrate_offline(a->name, &to, &offline);
+		rc = migrate_offline(a->name, &to, &a->secure, &offline);
 	if (rc == -ENOENT)
 		return e->code;
 	if (rc < 0) {

@@ -38,23 +38,26 @@ static int offline_offer(struct rdv_offer *o, const struct vm_config *c, struct 
 	return rc;
 }
 
-static int offline_send(const struct ctl_addr *to, const struct rdv_offer *o, struct err *e)
+static int offline_send(const struct ctl_addr *to, const struct chan_want *secure,
+	const struct rdv_offer *o, struct err *e)
 {
 	struct rdv_transports there;
-	int fd = rdv_connect(to->host, to->port, OFFLINE_WAIT_NS, e), rc;
+	struct chan *c;
+	int rc = rdv_connect(&c, to->host, to->port, secure, OFFLINE_WAIT_NS, e);
 
-	if (fd < 0)
-		return fd;
+	if (rc < 0)
+		return rc;
 	/* What the target can do does not matter; it says so before it asks. It may load drivers.
 	 */
-	if ((rc = rdv_meet(fd, 0, OFFLINE_WAIT_NS, e)) == 0 &&
-		(rc = rdv_can_read(fd, &there, 5 * OFFLINE_WAIT_NS, e)) == 0)
-		rc = rdv_define_send(fd, o, 5 * OFFLINE_WAIT_NS, e);
-	close(fd);
+	if ((rc = rdv_meet(c, 0, OFFLINE_WAIT_NS, e)) == 0 &&
+		(rc = rdv_can_read(c, &there, 5 * OFFLINE_WAIT_NS, e)) == 0)
+		rc = rdv_define_send(c, o, 5 * OFFLINE_WAIT_NS, e);
+	chan_close(c);
 	return rc;
 }
 
-int migrate_offline(const char *name, const struct ctl_addr *to, struct err *e)
+int migrate_offline(
+	const char *name, const struct ctl_addr *to, const struct chan_want *secure, struct err *e)
 {
 	struct vm_config *c = calloc(1, sizeof(*c));
 	struct rdv_offer *o = calloc(1, sizeof(*o));
@@ -78,7 +81,7 @@ int migrate_offline(const char *name, const struct ctl_addr *to, struct err *e)
 	if (rc == 0)
 		rc = offline_offer(o, c, e);
 	if (rc == 0)
-		rc = offline_send(to, o, e);
+		rc = offline_send(to, secure, o, e);
 	if (rc == 0) {
 		state_moved(&m, ctl_addr_format(to, addr));
 		rc = state_keep(c, &m, e);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watari receive: listens, and starts `watari incoming` for every connection. Must never read from
- * a peer what it would act on: the child does, so nothing a peer sends can stall or crash this.
- * Invariant: at most RECEIVE_MAX guests are on their way in; one that has arrived does not count.
+ * watari receive: listens, and starts `watari incoming` for every connection that has spoken. Must
+ * never read from a peer what it would act on: the child does, so nothing a peer sends can stall or
+ * crash this. Invariant: at most RECEIVE_MAX connections have a process; one whose guest has
+ * arrived does not count, and one that has not proven who it is makes place when all are taken.
  * Next in the flow: incoming.c.
  */
 #include <errno.h>
@@ -21,25 +22,32 @@
 #include "hv/base/loop.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/listen.h"
+#include "hv/cmd/waiting.h"
 #include "hv/migrate/rendezvous.h"
 
 #define RECEIVE_MAX 16 /* guests on their way in, and refused peers that have not hung up */
 
 struct receive_args {
-	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin;
-	bool trust, once, overcommit;
+	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk;
+	struct chan_want secure;
+	bool trust, once, overcommit, encrypt;
 };
 
 struct receive;
 struct receive_slot {
 	struct receive *r;
-	int fd; /* -1: free. A pipe from the child, or a refused peer's socket */
+	int fd;         /* -1: free. A pipe from the child, or a refused peer's socket */
+	pid_t pid;      /* of the child */
+	bool proven;    /* its peer is who it may be, and speaks our protocol */
+	uint64_t since; /* order of arrival */
 };
 
 struct receive {
 	const struct receive_args *args;
 	struct loop *loop;
 	int fd, signal_fd;
+	struct waiting *waiting;
+	uint64_t arrivals;
 	struct receive_slot coming[RECEIVE_MAX];
 	struct receive_slot refused[RECEIVE_MAX];
 };
@@ -51,7 +59,10 @@ enum {
 	RECEIVE_TRACKING,
 	RECEIVE_OVERCOMMIT,
 	RECEIVE_DEVICE,
-	RECEIVE_PIN
+	RECEIVE_PIN,
+	RECEIVE_TLS,
+	RECEIVE_PSK,
+	RECEIVE_ENCRYPT
 };
 
 static const struct argp_option receive_options[] = {
@@ -87,6 +98,19 @@ static const struct argp_option receive_options[] = {
 		.doc = "Over RDMA, how this end registers what the source asks for: odp by on-demand "
 		       "paging, the others by pinning, auto with on-demand paging where pinning "
 		       "does not fit (default auto)" },
+	{ .name = "tls",
+		.key = RECEIVE_TLS,
+		.arg = "DIR",
+		.doc = "Take guests under TLS alone, from sources whose certificate DIR/ca.pem "
+		       "vouches for; this host's are DIR/cert.pem and DIR/key.pem" },
+	{ .name = "psk",
+		.key = RECEIVE_PSK,
+		.arg = "FILE",
+		.doc = "Take guests under TLS alone, from a source that has the same key file (see "
+		       "'watari keygen')" },
+	{ .name = "encrypt",
+		.key = RECEIVE_ENCRYPT,
+		.doc = "Take guests only if their memory comes encrypted, too" },
 	{ 0 },
 };
 
@@ -103,6 +127,9 @@ static error_t receive_option(int key, char *arg, struct argp_state *state)
 	case RECEIVE_OVERCOMMIT: a->overcommit = true; break;
 	case RECEIVE_DEVICE: a->rdma_device = arg; break;
 	case RECEIVE_PIN: a->rdma_pin = arg; break;
+	case RECEIVE_TLS: a->tls = arg; break;
+	case RECEIVE_PSK: a->psk = arg; break;
+	case RECEIVE_ENCRYPT: a->encrypt = true; break;
 	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
 	case ARGP_KEY_END:
 		if (!a->listen)
@@ -138,7 +165,10 @@ static struct receive_slot *receive_slot(struct receive_slot *slots)
 	return NULL;
 }
 
-/* The child said "A", arrived, or "C", only checked, or its pipe closed without a word. */
+/*
+ * The child said "P", its peer is proven, "A", arrived, or "C", only checked, or its pipe closed
+ * without a word.
+ */
 static void receive_news(void *arg, uint32_t events)
 {
 	struct receive_slot *s = arg;
@@ -147,6 +177,10 @@ static void receive_news(void *arg, uint32_t events)
 	bool said = read(s->fd, &byte, 1) == 1;
 
 	(void)events;
+	if (said && byte == 'P') {
+		s->proven = true;
+		return;
+	}
 	receive_slot_free(s);
 	if (!r->args->once)
 		return;
@@ -175,7 +209,8 @@ static void receive_refuse(struct receive *r, int fd)
 {
 	struct receive_slot *s = receive_slot(r->refused);
 
-	rdv_refuse_send(fd, "too many guests are arriving here at once; try again");
+	log_warn("a connection was refused: too many guests are arriving here at once");
+	rdv_busy_send(fd, &r->args->secure);
 	if (!s || loop_add(r->loop, fd, EPOLLIN, receive_refused_gone, s, NULL) < 0) {
 		/* all are taken by peers that keep still: the first of them has had its time */
 		close(fd);
@@ -214,6 +249,12 @@ static void receive_exec(const struct receive *r, int fd, int notify)
 		argv[n++] = "--rdma-pin";
 		argv[n++] = (char *)(uintptr_t)r->args->rdma_pin;
 	}
+	if (r->args->secure.how != CHAN_PLAIN) {
+		argv[n++] = r->args->secure.how == CHAN_TLS ? "--tls" : "--psk";
+		argv[n++] = (char *)(uintptr_t)r->args->secure.path;
+	}
+	if (r->args->secure.encrypt)
+		argv[n++] = "--encrypt";
 	setsid(); /* Ctrl-C at the receiver's terminal is not meant for its guests */
 	dup2(null, STDIN_FILENO);
 	fcntl(fd, F_SETFD, 0);
@@ -237,7 +278,9 @@ static int receive_start(struct receive *r, int fd, struct receive_slot *s, stru
 		return e->code;
 	}
 	s->fd = pipe_fd[0];
-	pid = fork();
+	s->proven = false;
+	s->since = ++r->arrivals;
+	s->pid = pid = fork();
 	if (pid == 0)
 		receive_exec(r, fd, pipe_fd[1]);
 	if (pid < 0) {
@@ -248,27 +291,70 @@ static int receive_start(struct receive *r, int fd, struct receive_slot *s, stru
 	return pid < 0 ? e->code : 0;
 }
 
+/*
+ * A free place, or that of whoever has been unproven longest: who has the right credentials proves
+ * it within a few round trips, so it is a stranger that loses its place. NULL: all are proven.
+ */
+static struct receive_slot *receive_place(struct receive *r)
+{
+	struct receive_slot *s = receive_slot(r->coming);
+
+	if (s)
+		return s;
+	for (int i = 0; i < RECEIVE_MAX; i++) {
+		struct receive_slot *o = &r->coming[i];
+
+		if (!o->proven && (!s || o->since < s->since))
+			s = o;
+	}
+	if (!s)
+		return NULL;
+	log_warn("a connection that had not proven who it is was closed to make place for another");
+	if (s->pid > 0)
+		kill(s->pid, SIGKILL); /* not waited for yet, so the number is its own */
+	receive_slot_free(s);
+	return s;
+}
+
 static void receive_accept(void *arg, uint32_t events)
 {
 	struct receive *r = arg;
-	struct receive_slot *s = receive_slot(r->coming);
-	struct err e = { 0 };
 	int fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)events;
-	if (fd < 0)
-		return;
+	if (fd >= 0)
+		waiting_add(r->waiting, fd);
+}
+
+/* The connection @fd has something to say, and it is time for a process that listens. */
+static void receive_spoken(void *arg, int fd)
+{
+	struct receive *r = arg;
+	struct receive_slot *s = receive_place(r);
+	struct err e = { 0 };
+
 	if (!s) {
 		receive_refuse(r, fd);
 		return;
 	}
 	if (receive_start(r, fd, s, &e) < 0) {
 		log_error("%s", e.msg);
-		rdv_refuse_send(fd, e.msg);
+		rdv_busy_send(fd, &r->args->secure);
 	} else if (r->args->once) {
 		loop_del(r->loop, r->fd);
 	}
 	close(fd);
+}
+
+/* The number of a child that is gone may be another's soon: its place forgets it. */
+static void receive_reap(struct receive *r)
+{
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		for (int i = 0; i < RECEIVE_MAX; i++)
+			if (r->coming[i].pid == pid)
+				r->coming[i].pid = 0;
 }
 
 static void receive_signal(void *arg, uint32_t events)
@@ -281,8 +367,7 @@ static void receive_signal(void *arg, uint32_t events)
 		return;
 	if (si.ssi_signo != SIGCHLD)
 		loop_stop(r->loop, CMD_OK); /* guests that have arrived live on */
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
+	receive_reap(r);
 }
 
 static int receive_signals(struct receive *r, struct err *e)
@@ -302,7 +387,7 @@ static int receive_signals(struct receive *r, struct err *e)
 }
 
 /* What would fail for every guest is said at once. */
-static int receive_check(const struct receive_args *a, struct err *e)
+static int receive_check(struct receive_args *a, struct err *e)
 {
 	struct vm_config c = { .name = "any",
 		.cpus = 1,
@@ -318,7 +403,9 @@ static int receive_check(const struct receive_args *a, struct err *e)
 		rc = cmd_copy(c.serial, sizeof(c.serial), a->serial, "--serial", e);
 	if (rc == 0)
 		rc = vm_config_check(&c, e);
-	return rc;
+	if (rc == 0)
+		rc = chan_want_parse(&a->secure, a->tls, a->psk, a->encrypt, e);
+	return rc ? rc : chan_want_check(&a->secure, e);
 }
 
 int cmd_receive(int argc, char **argv)
@@ -336,9 +423,10 @@ int cmd_receive(int argc, char **argv)
 	cmd_parse(&receive_argp, argc, argv, &args);
 	if (receive_check(&args, &e) < 0)
 		return cmd_fail(&e);
-	r.fd = listen_open(args.listen, args.trust, text, &e);
+	r.fd = listen_open(args.listen, args.trust || args.secure.how != CHAN_PLAIN, text, &e);
 	r.loop = r.fd >= 0 ? loop_new(&e) : NULL;
 	if (!r.loop || receive_signals(&r, &e) < 0 ||
+		waiting_new(&r.waiting, r.loop, receive_spoken, &r, &e) < 0 ||
 		loop_add(r.loop, r.fd, EPOLLIN, receive_accept, &r, &e) < 0) {
 		rc = cmd_fail(&e);
 		goto out;

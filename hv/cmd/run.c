@@ -173,9 +173,7 @@ static int run_build(const struct run_args *a, const struct vm_config *c, struct
 
 int cmd_run(int argc, char **argv)
 {
-	struct guest_main_args main_args = {
-		.rdv_fd = -1, .notify_fd = -1, .log_fd = -1, .signal_fd = -1
-	};
+	struct guest_main_args main_args = { .notify_fd = -1, .log_fd = -1, .signal_fd = -1 };
 	struct ctl_claim claim = CTL_CLAIM_NONE;
 	struct run_args args = { 0 };
 	struct vm_config config;

@@ -15,6 +15,7 @@
 
 #include "hv/base/clock.h"
 #include "hv/ctl/internal.h"
+#include "hv/ctl/secure.h"
 
 struct ctl_check {
 	struct loop *loop;
@@ -115,7 +116,8 @@ static int guest_check_params(
 		(rc = ctl_get_str(j, "transport", &transport, e)) < 0 ||
 		(rc = ctl_get_u64(j, "downtime_limit_ns", 1, 60 * NSEC_PER_SEC,
 			 &p->downtime_limit_ns, e)) < 0 ||
-		(rc = ctl_preflight_skip(j, &p->skip, e)) < 0)
+		(rc = ctl_preflight_skip(j, &p->skip, e)) < 0 ||
+		(rc = ctl_secure_get(j, &p->secure, e)) < 0)
 		return rc;
 	if (!to)
 		return err_set(e, -EINVAL, "'to' is missing: where might the guest move?");

@@ -20,6 +20,7 @@
 #include "hv/ctl/internal.h"
 #include "hv/ctl/limits.h"
 #include "hv/ctl/preflight.h"
+#include "hv/ctl/secure.h"
 
 #define GUEST_DRAIN_MS 1000 /* how long a reader may take to fetch the last answer */
 
@@ -156,7 +157,8 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 		(rc = ctl_get_u64(j, "test_stall_ns", 0, NSEC_PER_SEC, &p->test_stall_ns, e)) < 0 ||
 		(rc = ctl_get_u64(j, "downtime_limit_ns", 1, 60 * NSEC_PER_SEC,
 			 &p->downtime_limit_ns, e)) < 0 ||
-		(rc = ctl_limits_get(j, p->downtime_limit_ns, &p->limits, e)) < 0)
+		(rc = ctl_limits_get(j, p->downtime_limit_ns, &p->limits, e)) < 0 ||
+		(rc = ctl_secure_get(j, &p->secure, e)) < 0)
 		return rc;
 	if (!text)
 		return err_set(e, -EINVAL, "'to' is missing: where shall the guest move?");
@@ -269,7 +271,7 @@ static void guest_arrived(void *arg, int rc, const struct mig_result *r, const s
 	guest_waiting(g);
 }
 
-int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
+int ctl_guest_arrive(struct ctl_guest *g, struct chan *chan, const char *listen_host,
 	const struct xport_rdma *rdma, const struct rdv_offer *offer, struct err *e)
 {
 	const struct ctl_move_hooks hooks = { .done = guest_arrived, .arg = g };
@@ -281,7 +283,7 @@ int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
 	if (rc < 0)
 		return rc;
 	rc = ctl_move_arrive(
-		&g->move, g->loop, g->vm, fd, listen_host, one.ops[0], rdma, offer, &hooks, e);
+		&g->move, g->loop, g->vm, chan, listen_host, one.ops[0], rdma, offer, &hooks, e);
 	g->arriving = rc == 0;
 	return rc;
 }

@@ -51,8 +51,8 @@ int ctl_guest_new(struct ctl_guest **out, struct loop *l, struct vm *vm, struct 
  */
 void ctl_guest_free(struct ctl_guest *g);
 
-/* Lets the machine arrive over the rendezvous @fd (taken over on success). */
-int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
+/* Lets the machine arrive over the rendezvous @chan (taken over on success). */
+int ctl_guest_arrive(struct ctl_guest *g, struct chan *chan, const char *listen_host,
 	const struct xport_rdma *rdma, const struct rdv_offer *offer, struct err *e);
 
 /* Pause or go on by the user; *@changed (may be NULL) tells if that was new. Refused on the way. */

@@ -41,7 +41,7 @@ struct ctl_move {
 	struct mig_source_args source;
 	struct mig_target_args target;
 	struct rdv_offer offer;
-	int fd; /* the rendezvous of an arrival */
+	struct chan *chan; /* the rendezvous of an arrival */
 	char listen_host[CTL_HOST_MAX], from[XPORT_HOST_MAX];
 	struct mig_result result;
 	struct err err;
@@ -179,11 +179,11 @@ static void move_chosen(void *arg, const struct xport_ops *xport, const char *no
 }
 
 /* Before the offer. The report is written here alone and, once it is told of, never again. */
-static int move_check(
-	void *arg, int fd, const struct xport_ops *xport, uint64_t timeout_ns, struct err *e)
+static int move_check(void *arg, struct chan *c, const struct xport_ops *xport, uint64_t timeout_ns,
+	struct err *e)
 {
 	struct ctl_move *m = arg;
-	int rc = ctl_preflight_move(&m->preflight, fd, xport, timeout_ns, &m->report, e);
+	int rc = ctl_preflight_move(&m->preflight, c, xport, timeout_ns, &m->report, e);
 
 	pthread_mutex_lock(&m->lock);
 	m->checked = true;
@@ -253,8 +253,7 @@ static void move_free(struct ctl_move *m)
 		loop_del(m->loop, m->efd);
 		close(m->efd);
 	}
-	if (m->fd >= 0)
-		close(m->fd);
+	chan_close(m->chan);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -332,7 +331,6 @@ static struct ctl_move *move_new(
 	m->loop = l;
 	m->vm = vm;
 	m->hooks = *hooks;
-	m->fd = -1;
 	m->transport = "";
 	ctl_cancel_init(&m->cancelled, l);
 	pthread_mutex_init(&m->lock, NULL);
@@ -429,7 +427,7 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 	return 0;
 }
 
-int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd,
+int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, struct chan *chan,
 	const char *listen_host, const struct xport_ops *xport, const struct xport_rdma *rdma,
 	const struct rdv_offer *offer, const struct ctl_move_hooks *hooks, struct err *e)
 {
@@ -439,17 +437,17 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 	*out = NULL;
 	if (!m)
 		return e ? e->code : -ENOMEM;
-	m->fd = fd;
+	m->chan = chan;
 	m->offer = *offer;
 	snprintf(m->listen_host, sizeof(m->listen_host), "%s", listen_host);
-	if (rdv_host(fd, true, m->from, NULL) < 0)
+	if (rdv_host(chan->fd, true, m->from, NULL) < 0)
 		m->from[0] = '\0';
 	m->target = (struct mig_target_args){
 		.mem = vm_mem(vm),
 		.ops = &move_vm_ops,
 		.own = &move_owner_ops,
 		.vm = m,
-		.fd = fd,
+		.chan = chan,
 		.listen_host = m->listen_host,
 		.xport = xport,
 		.rdma = *rdma,
@@ -460,7 +458,7 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 	mig_points_read(&m->target.points);
 	rc = move_start(m, e);
 	if (rc < 0) {
-		m->fd = -1; /* stays the caller's, who may want to refuse on it */
+		m->chan = NULL; /* stays the caller's, who may want to refuse on it */
 		move_free(m);
 		return rc;
 	}

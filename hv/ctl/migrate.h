@@ -45,8 +45,8 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 	const struct xport_list *transports, const struct mig_params *params, uint64_t skip,
 	const struct ctl_move_hooks *hooks, struct err *e);
 
-/* Starts to receive into @vm. Copies @offer; takes over @fd. */
-int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd,
+/* Starts to receive into @vm. Copies @offer; takes over @chan. */
+int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, struct chan *chan,
 	const char *listen_host, const struct xport_ops *xport, const struct xport_rdma *rdma,
 	const struct rdv_offer *offer, const struct ctl_move_hooks *hooks, struct err *e);
 

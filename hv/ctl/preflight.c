@@ -103,7 +103,8 @@ struct preflight_run {
 	size_t len;
 };
 
-static int preflight_ask(struct preflight_run *r, int fd, uint64_t timeout_ns, struct err *e)
+static int preflight_ask(
+	struct preflight_run *r, struct chan *c, uint64_t timeout_ns, struct err *e)
 {
 	struct wbuf w;
 	int rc;
@@ -113,16 +114,16 @@ static int preflight_ask(struct preflight_run *r, int fd, uint64_t timeout_ns, s
 	if (w.failed || w.len > RDV_FRAME_MAX)
 		rc = err_set(e, -EMSGSIZE, "what the guest needs does not fit a message");
 	else
-		rc = rdv_check_send(fd, &w, r->body, &r->len, timeout_ns, e);
+		rc = rdv_check_send(c, &w, r->body, &r->len, timeout_ns, e);
 	wbuf_fini(&w);
 	return rc ? rc : pf_facts_decode(&r->dst, r->body, r->len, e);
 }
 
-static void preflight_clock(struct pf_facts *f, int fd, uint64_t timeout_ns)
+static void preflight_clock(struct pf_facts *f, struct chan *chan, uint64_t timeout_ns)
 {
 	struct rdv_clock c;
 
-	if (rdv_clock_measure(fd, &c, timeout_ns, NULL) < 0)
+	if (rdv_clock_measure(chan, &c, timeout_ns, NULL) < 0)
 		return;
 	f->clock_known = PF_YES;
 	f->offset_ns = c.offset_ns;
@@ -131,23 +132,23 @@ static void preflight_clock(struct pf_facts *f, int fd, uint64_t timeout_ns)
 
 /* The facts of both ends into @r. An error is of the connection. */
 static int preflight_exchange(
-	struct preflight_run *r, int fd, uint64_t timeout_ns, bool thorough, struct err *e)
+	struct preflight_run *r, struct chan *c, uint64_t timeout_ns, bool thorough, struct err *e)
 {
 	struct pf_facts *f = &r->src;
 	int port, rc;
 
-	pf_gather_link(&f->link, fd);
-	port = pf_port_open(&f->link, fd);
+	pf_gather_link(&f->link, c->fd);
+	port = pf_port_open(&f->link, c->fd);
 	pf_disks_mark(f, &r->marks);
-	rc = preflight_ask(r, fd, timeout_ns, e);
+	rc = preflight_ask(r, c, timeout_ns, e);
 	pf_disks_unmark(f, &r->marks);
 	if (port >= 0)
 		close(port);
 	if (rc)
 		return rc;
-	pf_port_try(&f->link, fd, r->dst.link.port, PREFLIGHT_PORT_MS);
-	preflight_clock(f, fd, timeout_ns);
-	if (thorough && rdv_rate_measure(fd, &f->rate, timeout_ns, NULL) < 0)
+	pf_port_try(&f->link, c->fd, r->dst.link.port, PREFLIGHT_PORT_MS);
+	preflight_clock(f, c, timeout_ns);
+	if (thorough && rdv_rate_measure(c, &f->rate, timeout_ns, NULL) < 0)
 		f->rate = 0;
 	return 0;
 }
@@ -158,7 +159,7 @@ static void preflight_chosen(struct pf_facts *f, const struct xport_ops *xport)
 	f->pins = strcmp(xport->name, "rdma") == 0;
 }
 
-int ctl_preflight_move(const struct ctl_preflight *p, int fd, const struct xport_ops *xport,
+int ctl_preflight_move(const struct ctl_preflight *p, struct chan *c, const struct xport_ops *xport,
 	uint64_t timeout_ns, struct pf_report *out, struct err *e)
 {
 	struct preflight_run *r = calloc(1, sizeof(*r));
@@ -170,7 +171,7 @@ int ctl_preflight_move(const struct ctl_preflight *p, int fd, const struct xport
 	preflight_source(&r->src, p->vm);
 	preflight_chosen(&r->src, xport);
 	r->src.downtime_limit_ns = p->downtime_limit_ns;
-	rc = preflight_exchange(r, fd, timeout_ns, false, e);
+	rc = preflight_exchange(r, c, timeout_ns, false, e);
 	log_debug(
 		"the checks before the move took %.1f ms", (double)(clock_mono_ns() - begun) / 1e6);
 	if (rc == 0) {
@@ -209,34 +210,37 @@ static void preflight_dirty(struct pf_facts *f, struct vm *vm)
 static int preflight_meet(
 	struct preflight_run *r, const struct ctl_preflight *p, struct err *e, bool *stranger)
 {
-	struct xport_addr addr = { .streams = 1, .memory = r->src.allocated };
+	struct xport_addr addr = {
+		.streams = 1, .memory = r->src.allocated, .encrypt = p->secure.encrypt
+	};
 	struct rdv_transports here, there;
 	const struct xport_ops *xport;
 	char note[CHOOSE_NOTE_MAX];
 	struct err why = { 0 };
-	int fd, rc;
+	struct chan *c;
+	int rc;
 
 	choose_probe(&p->transports, NULL, &here); /* drivers, before the target's clock runs */
-	fd = rdv_connect(p->to.host, p->to.port, PREFLIGHT_WAIT_NS, e);
-	if (fd < 0)
-		return fd;
-	rc = rdv_meet(fd, addr.memory, PREFLIGHT_WAIT_NS, e);
+	rc = rdv_connect(&c, p->to.host, p->to.port, &p->secure, PREFLIGHT_WAIT_NS, e);
+	if (rc < 0)
+		return rc;
+	rc = rdv_meet(c, addr.memory, PREFLIGHT_WAIT_NS, e);
 	*stranger = rc == -EPROTO || (rc == -ECONNREFUSED && strstr(e->msg, "protocol"));
 	if (rc == 0)
-		rc = rdv_host(fd, true, addr.host, e);
+		rc = rdv_host(c->fd, true, addr.host, e);
 	if (rc == 0)
 		choose_probe(&p->transports, &addr, &here);
 	if (rc == 0)
-		rc = rdv_can_read(fd, &there, PREFLIGHT_CAN_NS, e);
+		rc = rdv_can_read(c, &there, PREFLIGHT_CAN_NS, e);
 	if (rc == 0) {
 		xport = choose_transport(&p->transports, &here, &there, note, &why);
 		if (xport)
 			preflight_chosen(&r->src, xport);
 		snprintf(r->src.note, sizeof(r->src.note), "%.*s", (int)sizeof(r->src.note) - 1,
 			xport ? note : why.msg);
-		rc = preflight_exchange(r, fd, PREFLIGHT_WAIT_NS, true, e);
+		rc = preflight_exchange(r, c, PREFLIGHT_WAIT_NS, true, e);
 	}
-	close(fd);
+	chan_close(c);
 	return rc;
 }
 

@@ -23,10 +23,11 @@ struct ctl_preflight {
 	bool thorough; /* measure the link and the guest's writing, too */
 	struct xport_list transports;
 	struct ctl_addr to;
+	struct chan_want secure;
 };
 
-/* For a move, on the rendezvous @fd behind the choice of @xport. 0, or -EPERM: some failed. */
-int ctl_preflight_move(const struct ctl_preflight *p, int fd, const struct xport_ops *xport,
+/* For a move, on the rendezvous @c behind the choice of @xport. 0, or -EPERM: some failed. */
+int ctl_preflight_move(const struct ctl_preflight *p, struct chan *c, const struct xport_ops *xport,
 	uint64_t timeout_ns, struct pf_report *out, struct err *e);
 
 /* By itself: connects, looks, leaves. What fails is in the report. */

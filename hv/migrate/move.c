@@ -16,10 +16,15 @@
 #include "hv/migrate/cancel.h"
 #include "hv/migrate/link.h"
 #include "hv/migrate/pump.h"
+#include "hv/migrate/sealed.h"
 #include "hv/migrate/streams.h"
 
 #define MOVE_CAN_NS   (10 * NSEC_PER_SEC)  /* a target may load drivers from a slow disk */
 #define MOVE_BUILD_NS (600 * NSEC_PER_SEC) /* ... and build a large machine: see --init-timeout */
+
+/* What the two kinds of keys are exported for (RFC 8446 7.5). */
+#define MOVE_LABEL_STREAMS  "EXPORTER-watari-streams"
+#define MOVE_LABEL_MESSAGES "EXPORTER-watari-messages"
 
 void mig_params_default(struct mig_params *p)
 {
@@ -93,6 +98,7 @@ static void move_fill_offer(struct mig_source_args *a)
 
 	strncpy(o->transport, a->xport->name, sizeof(o->transport) - 1);
 	o->streams = (uint8_t)a->params.streams;
+	o->encrypt = a->params.secure.encrypt;
 	o->nregions = a->mem->nregions;
 	for (uint32_t i = 0; i < a->mem->nregions; i++)
 		o->region[i] =
@@ -124,16 +130,16 @@ static uint64_t move_within(const struct mig_source_args *a, uint64_t step_ns)
 }
 
 /* What both ends can do, then the choice. */
-static int move_choose(struct mig_source_args *a, int fd, const struct xport_addr *addr,
+static int move_choose(struct mig_source_args *a, struct chan *c, const struct xport_addr *addr,
 	struct mig_result *out, struct err *e)
 {
 	struct rdv_transports here, there;
-	int r = rdv_meet(fd, addr->memory, move_within(a, a->params.connect_timeout_ns), e);
+	int r = rdv_meet(c, addr->memory, move_within(a, a->params.connect_timeout_ns), e);
 
 	if (r)
 		return r;
 	choose_probe(&a->transports, addr, &here); /* while the target looks at its own */
-	r = rdv_can_read(fd, &there, move_within(a, MOVE_CAN_NS), e);
+	r = rdv_can_read(c, &there, move_within(a, MOVE_CAN_NS), e);
 	if (r)
 		return r;
 	a->xport = choose_transport(&a->transports, &here, &there, out->note, e);
@@ -145,26 +151,55 @@ static int move_choose(struct mig_source_args *a, int fd, const struct xport_add
 	return 0;
 }
 
-/* Connects the data connection to where the target said it waits. */
-static int move_join(
-	struct mig_source_args *a, const struct xport_addr *addr, struct xport **x, struct err *e)
+/* What is said on the data connection is between those two who met at the rendezvous. */
+static int move_seal(struct chan *c, const struct xport_ops **ops, struct xport **x, bool is_target,
+	struct err *e)
 {
-	int r = a->xport->connect(x, addr, move_within(a, a->params.connect_timeout_ns), e);
+	uint8_t secret[CHAN_KEY_SIZE];
+	int r;
 
+	if (!chan_secure(c))
+		return 0;
+	r = chan_export(c, MOVE_LABEL_MESSAGES, secret, e);
+	if (!r)
+		r = sealed_wrap(ops, x, secret, is_target, e);
+	explicit_bzero(secret, sizeof(secret));
+	return r;
+}
+
+/* Connects the data connection to where the target said it waits. */
+static int move_join(struct mig_source_args *a, struct chan *c, struct xport_addr *addr,
+	struct xport **x, struct err *e)
+{
+	uint8_t secret[CHAN_KEY_SIZE];
+	int r;
+
+	if (a->params.secure.encrypt) {
+		r = chan_export(c, MOVE_LABEL_STREAMS, secret, e);
+		if (r)
+			return r;
+		addr->secret = secret;
+	}
+	r = a->xport->connect(x, addr, move_within(a, a->params.connect_timeout_ns), e);
+	explicit_bzero(secret, sizeof(secret));
+	addr->secret = NULL;
 	if (r && !a->transports.named && a->transports.n > 1)
 		return err_wrap(e,
 			"transport %s, chosen by auto, did not connect (--transport NAME asks for another)",
 			a->xport->name);
+	if (!r)
+		r = move_seal(c, &a->xport, x, false, e);
 	return r ? r : move_add_regions(a->xport, *x, a->mem, e);
 }
 
-/* Everything up to a connected transport. The socket of the rendezvous is returned in @fd. */
-static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *clock,
+/* Everything up to a connected transport. The rendezvous is returned in @c. */
+static int move_connect(struct mig_source_args *a, struct chan **c, struct rdv_clock *clock,
 	struct xport **x, struct mig_result *out, struct err *e)
 {
-	struct xport_addr addr = {
-		.streams = 1, .rdma = a->params.rdma, .memory = a->offer.allocated_bytes
-	};
+	struct xport_addr addr = { .streams = 1,
+		.rdma = a->params.rdma,
+		.memory = a->offer.allocated_bytes,
+		.encrypt = a->params.secure.encrypt };
 	uint64_t limit = a->params.connect_timeout_ns;
 	struct rdv_transports ignored;
 	struct rdv_accept acc;
@@ -172,31 +207,31 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 
 	/* The first probe of a process may load drivers: not while the target's clock runs. */
 	choose_probe(&a->transports, NULL, &ignored);
-	*fd = rdv_connect(a->host, a->port, move_within(a, limit), e);
-	if (*fd < 0)
-		return *fd;
+	r = rdv_connect(c, a->host, a->port, &a->params.secure, move_within(a, limit), e);
+	if (r)
+		return r;
 	/* The data goes where the rendezvous went, also when the name has several addresses. */
-	r = rdv_host(*fd, true, addr.host, e);
+	r = rdv_host((*c)->fd, true, addr.host, e);
 	if (!r)
-		r = move_choose(a, *fd, &addr, out, e);
+		r = move_choose(a, *c, &addr, out, e);
+	if (!r && a->check)
+		r = a->check(a->arg, *c, a->xport, move_within(a, MOVE_CAN_NS), e);
 	if (r)
 		return r;
-	if (a->check)
-		r = a->check(a->arg, *fd, a->xport, move_within(a, MOVE_CAN_NS), e);
-	if (r)
-		return r;
-	move_look(a, *fd);
+	move_look(a, (*c)->fd);
 	addr.streams = out->streams = a->params.streams;
 	move_fill_offer(a);
 	/* It is a watari that is there, and has a machine to build: it may take its time. */
-	r = rdv_offer_send(*fd, &a->offer, &acc, move_within(a, MOVE_BUILD_NS), e);
+	r = rdv_offer_send(*c, &a->offer, &acc, move_within(a, MOVE_BUILD_NS), e);
 	if (!r)
-		r = rdv_clock_measure(*fd, clock, move_within(a, limit), e);
+		r = rdv_clock_measure(*c, clock, move_within(a, limit), e);
 	if (r)
 		return r;
 	addr.port = acc.port;
 	memcpy(addr.token, acc.token, sizeof(addr.token));
-	return move_join(a, &addr, x, e);
+	r = move_join(a, *c, &addr, x, e);
+	explicit_bzero(addr.token, sizeof(addr.token));
+	return r;
 }
 
 /* Why nothing came of the init phase, before there was a state machine to say it. */
@@ -219,7 +254,8 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 	struct rdv_clock clock = { 0 };
 	struct err local = { 0 };
 	struct xport *x = NULL;
-	int fd = -1, r;
+	struct chan *c = NULL;
+	int r;
 
 	if (!e)
 		e = &local;
@@ -229,16 +265,15 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 	a->begun_ns = clock_mono_ns();
 	if (a->progress)
 		a->progress(a->arg, &prog);
-	r = move_connect(a, &fd, &clock, &x, out, e);
+	r = move_connect(a, &c, &clock, &x, out, e);
 	if (r)
 		r = move_not_connected(a, r, e);
 	else
-		r = pump_source(a, x, fd, &clock, out, e);
+		r = pump_source(a, x, c->fd, &clock, out, e);
 	out->total_ns = clock_mono_ns() - a->begun_ns;
 	if (x)
 		a->xport->close(x);
-	if (fd >= 0)
-		close(fd);
+	chan_close(c);
 	return r;
 }
 
@@ -246,34 +281,47 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 static int move_accept(struct mig_target_args *a, struct xport **x, struct err *e)
 {
 	struct xport_addr addr = {
-		.streams = a->offer->streams, .rdma = a->rdma, .lifeline = a->fd
+		.streams = a->offer->streams, .rdma = a->rdma, .lifeline = a->chan->fd
 	};
 	struct xport_listener *l = NULL;
+	uint8_t secret[CHAN_KEY_SIZE];
 	struct rdv_accept acc;
 	struct mig_params p;
 	int r;
 
 	mig_params_default(&p);
+	if (a->offer->encrypt) {
+		if (chan_export(a->chan, MOVE_LABEL_STREAMS, secret, e)) {
+			rdv_refuse_send(a->chan, e->msg);
+			return e->code;
+		}
+		addr.secret = secret;
+	}
 	strncpy(addr.host, a->listen_host, sizeof(addr.host) - 1);
 	if (getrandom(addr.token, sizeof(addr.token), 0) != sizeof(addr.token))
 		return err_errno(e, "cannot make a token for the data connection");
 	r = a->xport->listen(&l, &addr, e);
 	if (r) {
-		rdv_refuse_send(a->fd, e->msg);
-		return r;
+		rdv_refuse_send(a->chan, e->msg);
+		goto out;
 	}
 	acc.port = addr.port;
 	memcpy(acc.token, addr.token, sizeof(acc.token));
-	r = rdv_accept_send(a->fd, &acc, p.connect_timeout_ns, e);
+	r = rdv_accept_send(a->chan, &acc, p.connect_timeout_ns, e);
 	if (!r)
-		r = rdv_clock_serve(a->fd, p.connect_timeout_ns, e);
+		r = rdv_clock_serve(a->chan, p.connect_timeout_ns, e);
 	if (r) { /* the source is gone already; accept() is also what frees the listener */
 		a->xport->accept(l, 0, x, NULL);
-		return r;
+		goto out;
 	}
 	r = a->xport->accept(l, p.connect_timeout_ns, x, e);
 	if (!r)
+		r = move_seal(a->chan, &a->xport, x, true, e);
+	if (!r)
 		r = move_add_regions(a->xport, *x, a->mem, e);
+out:
+	explicit_bzero(secret, sizeof(secret));
+	explicit_bzero(addr.token, sizeof(addr.token));
 	return r;
 }
 
@@ -289,7 +337,7 @@ static int move_check_regions(const struct mig_target_args *a, struct err *e)
 	if (same)
 		return 0;
 	err_set(e, -EPROTO, "the source's memory layout is not the one its definition gives here");
-	rdv_refuse_send(a->fd, e->msg);
+	rdv_refuse_send(a->chan, e->msg);
 	return e->code;
 }
 
@@ -309,7 +357,7 @@ int mig_target_run(struct mig_target_args *a, struct mig_result *out, struct err
 	if (!r) {
 		struct link link;
 
-		link_look(a->fd, &link);
+		link_look(a->chan->fd, &link);
 		a->node = near_choose(a->mem->backing.nodes, link.node);
 	}
 	if (!r)

@@ -33,6 +33,7 @@ struct mig_params {
 	struct mig_limits limits;    /* of the phases; defaults in limits.h */
 	uint64_t connect_timeout_ns; /* HELLO and connection each; default 4 s */
 	struct xport_rdma rdma;      /* this end's wishes; default none */
+	struct chan_want secure;     /* of the control channel and the data; default in clear */
 	uint64_t test_stall_ns; /* stands still so long once frozen, to prove an instrument; 0 */
 };
 void mig_params_default(struct mig_params *p);
@@ -45,8 +46,7 @@ void mig_params_default(struct mig_params *p);
  *  <0, in_doubt   nobody can say who owns the guest; it stays frozen, and the message says what to
  *                 do: acquire() of mig_owner_ops, then thaw(), or the end
  * @chosen is called from this thread once it is known how the guest travels, with the note of
- * choose_transport(), then @check; @progress too, at least every 100 ms while something moves. All
- * may be NULL.
+ * choose_transport(), then @check; @progress too, every 100 ms while something moves. NULL: none.
  * @cancel, an int that is 0, is where other threads give the move up: mig_cancel() of cancel.h.
  */
 struct mig_source_args {
@@ -64,7 +64,7 @@ struct mig_source_args {
 	struct mig_params params;
 	void (*chosen)(void *arg, const struct xport_ops *xport, const char *note);
 	/* Checks over the rendezvous before the offer; an error gives the move up. */
-	int (*check)(void *arg, int fd, const struct xport_ops *xport, uint64_t timeout_ns,
+	int (*check)(void *arg, struct chan *c, const struct xport_ops *xport, uint64_t timeout_ns,
 		struct err *e);
 	void (*progress)(void *arg, const struct mig_progress *p);
 	void *arg;
@@ -74,11 +74,11 @@ struct mig_source_args {
 int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err *e);
 
 /*
- * Receives a guest on the connected rendezvous socket @fd, on which rdv_read_offer() has been
- * called, into the machine @vm, built from the offer and never run. Returns 0 once the guest
- * belongs to this host and was thawed (out->unconfirmed: the source was lost before it said so, @e
- * tells); <0: nothing arrived, free the machine, unless out->in_doubt, as above. A target that
- * gives up has told the source why.
+ * Receives a guest on the rendezvous @chan, on which rdv_offer_read() has been called, into the
+ * machine @vm, built from the offer and never run. Returns 0 once the guest belongs to this host
+ * and was thawed (out->unconfirmed: the source was lost before it said so, @e tells); <0: nothing
+ * arrived, free the machine, unless out->in_doubt, as above. A target that gives up has told the
+ * source why.
  * @listen_host: the address the data connection listens on.
  */
 struct mig_target_args {
@@ -87,7 +87,7 @@ struct mig_target_args {
 	const struct mig_owner_ops *own; /* as above */
 	void *vm;
 	struct mig_points points;
-	int fd;
+	struct chan *chan;
 	const char *listen_host;
 	const struct xport_ops *xport;
 	struct xport_rdma rdma; /* this end's wishes */

@@ -334,7 +334,7 @@ static void tpump_watch(struct tpump *p)
 	if (now < p->next_progress)
 		return;
 	p->next_progress = now + PUMP_PROGRESS_NS;
-	if (p->t.state < TARGET_LOADED && rdv_peer_gone(p->a->fd)) {
+	if (p->t.state < TARGET_LOADED && rdv_peer_gone(p->a->chan->fd)) {
 		err_set(&e, -ECONNRESET, "the source ended the connection before commit");
 		tpump_fault(p, TARGET_EV_DOWN, &e);
 	}

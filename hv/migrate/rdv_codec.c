@@ -15,6 +15,7 @@ void rdv_offer_encode(const struct rdv_offer *o, struct wbuf *w)
 	wbuf_str(w, o->name);
 	wbuf_str(w, o->transport);
 	wbuf_u8(w, o->streams);
+	wbuf_u8(w, o->encrypt);
 	wbuf_u64(w, o->allocated_bytes);
 	wbuf_u32(w, o->nregions);
 	for (uint32_t i = 0; i < o->nregions; i++) {
@@ -27,11 +28,15 @@ void rdv_offer_encode(const struct rdv_offer *o, struct wbuf *w)
 
 int rdv_offer_decode(struct rdv_offer *o, struct rbuf *r, struct err *e)
 {
+	uint8_t encrypt;
+
 	memset(o, 0, sizeof(*o));
 	rbuf_str(r, o->software, sizeof(o->software));
 	rbuf_str(r, o->name, sizeof(o->name));
 	rbuf_str(r, o->transport, sizeof(o->transport));
 	o->streams = rbuf_u8(r);
+	encrypt = rbuf_u8(r);
+	o->encrypt = encrypt == 1;
 	o->allocated_bytes = rbuf_u64(r);
 	o->nregions = rbuf_u32(r);
 	if (o->nregions < 1 || o->nregions > XPORT_REGIONS_MAX)
@@ -46,7 +51,7 @@ int rdv_offer_decode(struct rdv_offer *o, struct rbuf *r, struct err *e)
 	if (o->config_len > RDV_CONFIG_MAX)
 		goto bad;
 	rbuf_copy(r, o->config, o->config_len);
-	if (rbuf_done(r) && o->streams >= 1 && o->streams <= 16)
+	if (rbuf_done(r) && encrypt <= 1 && o->streams >= 1 && o->streams <= 16)
 		return 0;
 bad:
 	return err_set(e, -EPROTO, "the source sent a malformed offer");

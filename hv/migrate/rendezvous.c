@@ -25,6 +25,8 @@
 #define RDV_FILL_NS (60 * NSEC_PER_MSEC) /* a link is timed for so long ... */
 #define RDV_FILLS   128u                 /* ... or by so many frames of RDV_FRAME_MAX */
 
+#define RDV_TLS_HANDSHAKE 0x16 /* what TLS begins with; of a frame it would be the length */
+
 #ifndef WATARI_VERSION
 #define WATARI_VERSION "0.1"
 #endif
@@ -36,74 +38,9 @@ const char *rdv_software(void)
 
 /* ---- frames ------------------------------------------------------------------------------- */
 
-static int rdv_wait(int fd, short events, uint64_t deadline, struct err *e)
-{
-	uint64_t now = clock_mono_ns();
-	struct pollfd pfd = { .fd = fd, .events = events };
-	struct timespec ts;
-	int n;
-
-	if (now > deadline)
-		now = deadline;
-	ts.tv_sec = (time_t)((deadline - now) / NSEC_PER_SEC);
-	ts.tv_nsec = (long)((deadline - now) % NSEC_PER_SEC);
-	n = ppoll(&pfd, 1, &ts, NULL);
-	if (n < 0 && errno != EINTR)
-		return err_errno(e, "waiting for the peer failed");
-	if (n == 0)
-		return err_set(e, -ETIMEDOUT, "the peer does not answer");
-	return 0;
-}
-
-static int rdv_read(int fd, void *buf, size_t n, uint64_t deadline, struct err *e)
-{
-	uint8_t *p = buf;
-
-	while (n) {
-		ssize_t got = recv(fd, p, n, MSG_DONTWAIT);
-		int r;
-
-		if (got > 0) {
-			p += got;
-			n -= (size_t)got;
-			continue;
-		}
-		if (got == 0)
-			return err_set(e, -ECONNRESET, "the peer closed the connection");
-		if (errno != EAGAIN && errno != EINTR)
-			return err_errno(e, "cannot read from the peer");
-		r = rdv_wait(fd, POLLIN, deadline, e);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-static int rdv_write(int fd, const void *buf, size_t n, uint64_t deadline, struct err *e)
-{
-	const uint8_t *p = buf;
-
-	while (n) {
-		ssize_t put = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		int r;
-
-		if (put > 0) {
-			p += put;
-			n -= (size_t)put;
-			continue;
-		}
-		if (put < 0 && errno != EAGAIN && errno != EINTR)
-			return err_errno(e, "cannot write to the peer");
-		r = rdv_wait(fd, POLLOUT, deadline, e);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
 /* One frame: header and body in one write, so that it leaves in one packet. */
-static int rdv_send(
-	int fd, enum rdv_type type, const struct wbuf *body, uint64_t deadline, struct err *e)
+static int rdv_send(struct chan *c, enum rdv_type type, const struct wbuf *body, uint64_t deadline,
+	struct err *e)
 {
 	struct wbuf w;
 	int r;
@@ -116,7 +53,7 @@ static int rdv_send(
 	if (w.failed || (body && body->failed))
 		r = err_set(e, -ENOMEM, "no memory for a message to the peer");
 	else
-		r = rdv_write(fd, w.data, w.len, deadline, e);
+		r = chan_write(c, w.data, w.len, deadline, e);
 	wbuf_fini(&w);
 	return r;
 }
@@ -127,27 +64,30 @@ struct rdv_frame {
 	uint8_t body[RDV_FRAME_MAX];
 };
 
-static int rdv_recv(int fd, struct rdv_frame *f, uint64_t deadline, struct err *e)
+static int rdv_recv(struct chan *c, struct rdv_frame *f, uint64_t deadline, struct err *e)
 {
 	uint8_t head[6];
 	struct rbuf r;
-	int rc = rdv_read(fd, head, sizeof(head), deadline, e);
+	int rc = chan_read(c, head, sizeof(head), deadline, e);
 
 	if (rc)
 		return rc;
 	r = rbuf_of(head, sizeof(head));
 	f->len = rbuf_u32(&r);
 	f->type = rbuf_u16(&r);
+	if (head[0] == RDV_TLS_HANDSHAKE && head[1] == 3)
+		return err_set(e, -EPROTO,
+			"the peer speaks TLS, and this end was started without --tls or --psk");
 	if (f->len > sizeof(f->body) || f->type < RDV_HELLO || f->type > RDV_LAST)
 		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
-	return rdv_read(fd, f->body, f->len, deadline, e);
+	return chan_read(c, f->body, f->len, deadline, e);
 }
 
 /* As rdv_recv(), and the frame must be of @type. A refusal comes back as the peer's own words. */
 static int rdv_expect(
-	int fd, struct rdv_frame *f, enum rdv_type type, uint64_t deadline, struct err *e)
+	struct chan *c, struct rdv_frame *f, enum rdv_type type, uint64_t deadline, struct err *e)
 {
-	int r = rdv_recv(fd, f, deadline, e);
+	int r = rdv_recv(c, f, deadline, e);
 	char why[400];
 	struct rbuf b;
 
@@ -178,7 +118,7 @@ static int rdv_connect_one(const struct addrinfo *ai, uint64_t deadline, struct 
 		err_errno(e, "cannot connect");
 		goto out;
 	}
-	if (rdv_wait(fd, POLLOUT, deadline, e))
+	if (chan_wait(fd, POLLOUT, deadline, e))
 		goto out;
 	getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
 	if (err) {
@@ -192,7 +132,8 @@ out:
 	return e->code;
 }
 
-int rdv_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct err *e)
+int rdv_connect(struct chan **out, const char *host, uint16_t port, const struct chan_want *want,
+	uint64_t timeout_ns, struct err *e)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
@@ -201,6 +142,7 @@ int rdv_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct err
 	char service[8];
 	int r, fd = -1;
 
+	*out = NULL;
 	if (!e)
 		e = &local;
 	snprintf(service, sizeof(service), "%u", port);
@@ -212,7 +154,8 @@ int rdv_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct err
 	freeaddrinfo(list);
 	if (fd < 0)
 		return err_wrap(e, "the target %s:%u cannot be reached", host, port);
-	return fd;
+	r = chan_open(out, fd, want, host, deadline, e);
+	return r ? err_wrap(e, "no secure connection to %s:%u", host, port) : 0;
 }
 
 int rdv_host(int fd, bool peer, char *host, struct err *e)
@@ -231,7 +174,7 @@ int rdv_host(int fd, bool peer, char *host, struct err *e)
 	return 0;
 }
 
-int rdv_meet(int fd, uint64_t memory, uint64_t timeout_ns, struct err *e)
+int rdv_meet(struct chan *c, uint64_t memory, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns, none;
 	struct rdv_frame f;
@@ -241,9 +184,9 @@ int rdv_meet(int fd, uint64_t memory, uint64_t timeout_ns, struct err *e)
 
 	wbuf_init(&w);
 	rdv_hello_encode(memory, &w);
-	r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+	r = rdv_send(c, RDV_HELLO, &w, deadline, e);
 	if (!r)
-		r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
+		r = rdv_expect(c, &f, RDV_HELLO, deadline, e);
 	wbuf_fini(&w);
 	if (r)
 		return r;
@@ -251,11 +194,11 @@ int rdv_meet(int fd, uint64_t memory, uint64_t timeout_ns, struct err *e)
 	return rdv_hello_decode(&none, &b, e);
 }
 
-int rdv_can_read(int fd, struct rdv_transports *there, uint64_t timeout_ns, struct err *e)
+int rdv_can_read(struct chan *c, struct rdv_transports *there, uint64_t timeout_ns, struct err *e)
 {
 	struct rdv_frame f;
 	struct rbuf b;
-	int r = rdv_expect(fd, &f, RDV_CAN, clock_mono_ns() + timeout_ns, e);
+	int r = rdv_expect(c, &f, RDV_CAN, clock_mono_ns() + timeout_ns, e);
 
 	if (r)
 		return r;
@@ -263,8 +206,8 @@ int rdv_can_read(int fd, struct rdv_transports *there, uint64_t timeout_ns, stru
 	return rdv_can_decode(there, &b, e);
 }
 
-int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
-	struct err *e)
+int rdv_offer_send(struct chan *c, const struct rdv_offer *o, struct rdv_accept *out,
+	uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
 	struct rdv_frame f;
@@ -274,9 +217,9 @@ int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, ui
 
 	wbuf_init(&w);
 	rdv_offer_encode(o, &w);
-	r = rdv_send(fd, RDV_OFFER, &w, deadline, e);
+	r = rdv_send(c, RDV_OFFER, &w, deadline, e);
 	if (!r)
-		r = rdv_expect(fd, &f, RDV_ACCEPT, deadline, e);
+		r = rdv_expect(c, &f, RDV_ACCEPT, deadline, e);
 	wbuf_fini(&w);
 	if (r)
 		return r;
@@ -284,7 +227,7 @@ int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, ui
 	return rdv_accept_decode(out, &b, e);
 }
 
-int rdv_define_send(int fd, const struct rdv_offer *o, uint64_t timeout_ns, struct err *e)
+int rdv_define_send(struct chan *c, const struct rdv_offer *o, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
 	struct rdv_frame f;
@@ -293,22 +236,22 @@ int rdv_define_send(int fd, const struct rdv_offer *o, uint64_t timeout_ns, stru
 
 	wbuf_init(&w);
 	rdv_define_encode(o, &w);
-	r = rdv_send(fd, RDV_DEFINE, &w, deadline, e);
+	r = rdv_send(c, RDV_DEFINE, &w, deadline, e);
 	if (!r)
-		r = rdv_expect(fd, &f, RDV_KEPT, deadline, e);
+		r = rdv_expect(c, &f, RDV_KEPT, deadline, e);
 	wbuf_fini(&w);
 	return r;
 }
 
-int rdv_check_send(int fd, const struct wbuf *facts, uint8_t *body, size_t *len,
+int rdv_check_send(struct chan *c, const struct wbuf *facts, uint8_t *body, size_t *len,
 	uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
 	struct rdv_frame f;
-	int r = rdv_send(fd, RDV_CHECK, facts, deadline, e);
+	int r = rdv_send(c, RDV_CHECK, facts, deadline, e);
 
 	if (!r)
-		r = rdv_expect(fd, &f, RDV_FACTS, deadline, e);
+		r = rdv_expect(c, &f, RDV_FACTS, deadline, e);
 	if (r)
 		return r;
 	memcpy(body, f.body, f.len);
@@ -316,14 +259,14 @@ int rdv_check_send(int fd, const struct wbuf *facts, uint8_t *body, size_t *len,
 	return 0;
 }
 
-static int rdv_ping(int fd, uint64_t deadline, struct rdv_frame *f, struct err *e)
+static int rdv_ping(struct chan *c, uint64_t deadline, struct rdv_frame *f, struct err *e)
 {
-	int r = rdv_send(fd, RDV_PING, NULL, deadline, e);
+	int r = rdv_send(c, RDV_PING, NULL, deadline, e);
 
-	return r ? r : rdv_expect(fd, f, RDV_PONG, deadline, e);
+	return r ? r : rdv_expect(c, f, RDV_PONG, deadline, e);
 }
 
-int rdv_rate_measure(int fd, uint64_t *rate, uint64_t timeout_ns, struct err *e)
+int rdv_rate_measure(struct chan *c, uint64_t *rate, uint64_t timeout_ns, struct err *e)
 {
 	static const uint8_t nothing[RDV_FRAME_MAX];
 	uint64_t deadline = clock_mono_ns() + timeout_ns, begun, bytes = 0, ns;
@@ -335,13 +278,13 @@ int rdv_rate_measure(int fd, uint64_t *rate, uint64_t timeout_ns, struct err *e)
 	wbuf_bytes(&w, nothing, sizeof(nothing));
 	begun = clock_mono_ns();
 	for (unsigned i = 0; i < RDV_FILLS && clock_mono_ns() - begun < RDV_FILL_NS; i++) {
-		r = rdv_send(fd, RDV_FILL, &w, deadline, e);
+		r = rdv_send(c, RDV_FILL, &w, deadline, e);
 		if (r)
 			goto out;
 		bytes += w.len;
 	}
 	/* The answer comes once the target has read all of them. */
-	r = rdv_ping(fd, deadline, &f, e);
+	r = rdv_ping(c, deadline, &f, e);
 	ns = clock_mono_ns() - begun;
 	*rate = (uint64_t)((double)bytes * NSEC_PER_SEC / (double)(ns ? ns : 1));
 out:
@@ -349,7 +292,7 @@ out:
 	return r;
 }
 
-int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e)
+int rdv_clock_measure(struct chan *c, struct rdv_clock *out, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
 	struct rdv_frame f;
@@ -360,7 +303,7 @@ int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct
 		uint64_t t0 = clock_real_ns(), m0 = clock_mono_ns(), rtt, theirs;
 		struct rbuf b;
 
-		r = rdv_ping(fd, deadline, &f, e);
+		r = rdv_ping(c, deadline, &f, e);
 		if (r)
 			return r;
 		rtt = clock_mono_ns() - m0;
@@ -374,23 +317,74 @@ int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct
 			out->offset_ns = (int64_t)(theirs - (t0 + rtt / 2));
 		}
 	}
-	return rdv_send(fd, RDV_CLOCK_END, NULL, deadline, e);
+	return rdv_send(c, RDV_CLOCK_END, NULL, deadline, e);
 }
 
 /* ---- the target's half -------------------------------------------------------------------- */
 
-void rdv_refuse_send(int fd, const char *reason)
+void rdv_refuse_send(struct chan *c, const char *reason)
 {
 	struct wbuf w;
 
 	wbuf_init(&w);
 	wbuf_str(&w, reason);
 	/* a second is enough for one packet; if it does not leave, the source sees the close */
-	rdv_send(fd, RDV_REFUSE, &w, clock_mono_ns() + NSEC_PER_SEC, NULL);
+	rdv_send(c, RDV_REFUSE, &w, clock_mono_ns() + NSEC_PER_SEC, NULL);
 	wbuf_fini(&w);
 }
 
-int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e)
+void rdv_busy_send(int fd, const struct chan_want *want)
+{
+	/* RFC 8446 6.2: a fatal internal_error, the one alert that this end has no other use for */
+	static const uint8_t alert[] = { 0x15, 3, 3, 0, 2, 2, 80 };
+	struct chan clear = chan_plain(fd);
+
+	if (want->how == CHAN_PLAIN)
+		rdv_refuse_send(&clear, "too many guests are arriving here at once; try again");
+	else
+		(void)!send(fd, alert, sizeof(alert), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* 1 if the first byte is there and no TLS, 0 if it is, or negative errno. Takes nothing away. */
+static int rdv_is_clear(int fd, uint64_t deadline, struct err *e)
+{
+	for (;;) {
+		uint8_t first;
+		ssize_t n = recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+		int r;
+
+		if (n > 0)
+			return first != RDV_TLS_HANDSHAKE;
+		if (n == 0)
+			return err_set(e, -ECONNRESET, "the peer closed the connection");
+		if (errno != EAGAIN && errno != EINTR)
+			return err_errno(e, "cannot read from the peer");
+		r = chan_wait(fd, POLLIN, deadline, e);
+		if (r)
+			return r;
+	}
+}
+
+int rdv_welcome(
+	struct chan **out, int fd, const struct chan_want *want, uint64_t timeout_ns, struct err *e)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	int r = want->how == CHAN_PLAIN ? 0 : rdv_is_clear(fd, deadline, e);
+
+	*out = NULL;
+	if (r == 0)
+		return chan_open(out, fd, want, NULL, deadline, e);
+	if (r > 0) {
+		struct chan clear = chan_plain(fd);
+
+		rdv_refuse_send(&clear, "it takes guests under TLS only: say --tls or --psk");
+		r = err_set(e, -EACCES, "the peer does not speak TLS");
+	}
+	close(fd);
+	return r;
+}
+
+int rdv_hello_read(struct chan *c, uint64_t *memory, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
 	struct err local = { 0 };
@@ -403,33 +397,33 @@ int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e)
 		e = &local;
 	wbuf_init(&w);
 	rdv_hello_encode(0, &w);
-	r = rdv_expect(fd, &f, RDV_HELLO, deadline, e);
+	r = rdv_expect(c, &f, RDV_HELLO, deadline, e);
 	if (!r) {
 		/* Another version is answered with a refusal (below) that names both. */
 		b = rbuf_of(f.body, f.len);
 		r = rdv_hello_decode(memory, &b, e);
 	}
 	if (!r)
-		r = rdv_send(fd, RDV_HELLO, &w, deadline, e);
+		r = rdv_send(c, RDV_HELLO, &w, deadline, e);
 	wbuf_fini(&w);
 	if (r)
-		rdv_refuse_send(fd, e->msg);
+		rdv_refuse_send(c, e->msg);
 	return r;
 }
 
-static int rdv_pong(int fd, uint64_t deadline, struct err *e)
+static int rdv_pong(struct chan *c, uint64_t deadline, struct err *e)
 {
 	struct wbuf w;
 	int r;
 
 	wbuf_init(&w);
 	wbuf_u64(&w, clock_real_ns());
-	r = rdv_send(fd, RDV_PONG, &w, deadline, e);
+	r = rdv_send(c, RDV_PONG, &w, deadline, e);
 	wbuf_fini(&w);
 	return r;
 }
 
-static int rdv_facts(int fd, const struct rdv_checker *check, const struct rdv_frame *f,
+static int rdv_facts(struct chan *c, const struct rdv_checker *check, const struct rdv_frame *f,
 	uint64_t *deadline, struct err *e)
 {
 	uint64_t begun = clock_mono_ns();
@@ -442,20 +436,20 @@ static int rdv_facts(int fd, const struct rdv_checker *check, const struct rdv_f
 	if (!r && w.len > RDV_FRAME_MAX)
 		r = err_set(e, -EMSGSIZE, "what this host has does not fit a message");
 	if (!r)
-		r = rdv_send(fd, RDV_FACTS, &w, *deadline, e);
+		r = rdv_send(c, RDV_FACTS, &w, *deadline, e);
 	wbuf_fini(&w);
 	return r;
 }
 
 /* Answers what is asked ahead of the offer, which is then in @f. 1: it was all the source wanted.
  */
-static int rdv_answer(int fd, const struct rdv_checker *check, struct rdv_frame *f,
+static int rdv_answer(struct chan *c, const struct rdv_checker *check, struct rdv_frame *f,
 	uint64_t deadline, struct err *e)
 {
 	unsigned checked = 0;
 
 	for (unsigned i = 0; i < RDV_ASKS; i++) {
-		int r = rdv_recv(fd, f, deadline, e);
+		int r = rdv_recv(c, f, deadline, e);
 
 		if (r == -ECONNRESET && checked)
 			return 1;
@@ -464,9 +458,9 @@ static int rdv_answer(int fd, const struct rdv_checker *check, struct rdv_frame 
 		if (f->type == RDV_CHECK && checked == RDV_CHECKS)
 			return err_set(e, -EPROTO, "the source asks without end");
 		if (f->type == RDV_CHECK)
-			r = rdv_facts(fd, check, f, &deadline, e);
+			r = rdv_facts(c, check, f, &deadline, e);
 		else if (f->type == RDV_PING)
-			r = rdv_pong(fd, deadline, e);
+			r = rdv_pong(c, deadline, e);
 		else if (f->type != RDV_CLOCK_END && f->type != RDV_FILL)
 			return 0; /* out of turn: the caller says so */
 		if (r)
@@ -476,8 +470,8 @@ static int rdv_answer(int fd, const struct rdv_checker *check, struct rdv_frame 
 	return err_set(e, -EPROTO, "the source asks without end");
 }
 
-int rdv_offer_read(int fd, const struct rdv_transports *here, const struct rdv_checker *check,
-	struct rdv_offer *o, uint64_t timeout_ns, struct err *e)
+int rdv_offer_read(struct chan *c, const struct rdv_transports *here,
+	const struct rdv_checker *check, struct rdv_offer *o, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
 	struct err local = { 0 };
@@ -490,10 +484,10 @@ int rdv_offer_read(int fd, const struct rdv_transports *here, const struct rdv_c
 		e = &local;
 	wbuf_init(&w);
 	rdv_can_encode(here, &w);
-	r = rdv_send(fd, RDV_CAN, &w, deadline, e);
+	r = rdv_send(c, RDV_CAN, &w, deadline, e);
 	wbuf_fini(&w);
 	if (!r)
-		r = rdv_answer(fd, check, &f, deadline, e);
+		r = rdv_answer(c, check, &f, deadline, e);
 	if (!r) {
 		b = rbuf_of(f.body, f.len);
 		if (f.type == RDV_DEFINE)
@@ -504,41 +498,41 @@ int rdv_offer_read(int fd, const struct rdv_transports *here, const struct rdv_c
 			r = err_set(e, -EPROTO, "the source spoke out of turn (frame %u)", f.type);
 	}
 	if (r < 0)
-		rdv_refuse_send(fd, e->msg);
+		rdv_refuse_send(c, e->msg);
 	return r;
 }
 
-int rdv_accept_send(int fd, const struct rdv_accept *a, uint64_t timeout_ns, struct err *e)
+int rdv_accept_send(struct chan *c, const struct rdv_accept *a, uint64_t timeout_ns, struct err *e)
 {
 	struct wbuf w;
 	int r;
 
 	wbuf_init(&w);
 	rdv_accept_encode(a, &w);
-	r = rdv_send(fd, RDV_ACCEPT, &w, clock_mono_ns() + timeout_ns, e);
+	r = rdv_send(c, RDV_ACCEPT, &w, clock_mono_ns() + timeout_ns, e);
 	wbuf_fini(&w);
 	return r;
 }
 
-int rdv_kept_send(int fd, uint64_t timeout_ns, struct err *e)
+int rdv_kept_send(struct chan *c, uint64_t timeout_ns, struct err *e)
 {
-	return rdv_send(fd, RDV_KEPT, NULL, clock_mono_ns() + timeout_ns, e);
+	return rdv_send(c, RDV_KEPT, NULL, clock_mono_ns() + timeout_ns, e);
 }
 
-int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e)
+int rdv_clock_serve(struct chan *c, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
 	struct rdv_frame f;
 	int r;
 
 	for (;;) {
-		r = rdv_recv(fd, &f, deadline, e);
+		r = rdv_recv(c, &f, deadline, e);
 		if (r || f.type == RDV_CLOCK_END)
 			return r;
 		if (f.type != RDV_PING)
 			return err_set(
 				e, -EPROTO, "the source spoke out of turn (frame %u)", f.type);
-		r = rdv_pong(fd, deadline, e);
+		r = rdv_pong(c, deadline, e);
 		if (r)
 			return r;
 	}

@@ -23,6 +23,7 @@
 
 #include "hv/base/codec.h"
 #include "hv/base/err.h"
+#include "hv/migrate/chan.h"
 #include "hv/migrate/xport.h"
 
 #define RDV_MAGIC          0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
@@ -55,6 +56,7 @@ struct rdv_offer {
 	bool definition;
 	char transport[RDV_TRANSPORT_MAX];
 	uint8_t streams;
+	bool encrypt; /* the data streams, with keys of this session */
 	uint32_t nregions;
 	struct rdv_region region[XPORT_REGIONS_MAX];
 	uint64_t allocated_bytes; /* of guest memory, at the time of the offer; a hint */
@@ -81,51 +83,60 @@ struct rdv_checker {
 /* The software version string of this build. */
 const char *rdv_software(void);
 
-/* Source: connects to @host:@port within @timeout_ns. Returns the socket. */
-int rdv_connect(const char *host, uint16_t port, uint64_t timeout_ns, struct err *e);
+/* Source: connects to @host:@port within @timeout_ns and makes the channel that @want asks for. */
+int rdv_connect(struct chan **out, const char *host, uint16_t port, const struct chan_want *want,
+	uint64_t timeout_ns, struct err *e);
+/*
+ * Target: makes the channel that @want asks for over the connected @fd, which becomes its own, also
+ * on failure. A peer that comes in clear where that is not enough is told so.
+ */
+int rdv_welcome(struct chan **out, int fd, const struct chan_want *want, uint64_t timeout_ns,
+	struct err *e);
 /* The numeric address of this end of the rendezvous, or of the peer's. @host: XPORT_HOST_MAX. */
 int rdv_host(int fd, bool peer, char *host, struct err *e);
 /*
  * Source: HELLO both ways, ours with the @memory that will move, bytes. A peer that is no watari,
  * or another protocol, is -EPROTO and says which version it has.
  */
-int rdv_meet(int fd, uint64_t memory, uint64_t timeout_ns, struct err *e);
+int rdv_meet(struct chan *c, uint64_t memory, uint64_t timeout_ns, struct err *e);
 /* Source: what the target can do. A target that has just answered may still have to load drivers.
  */
-int rdv_can_read(int fd, struct rdv_transports *there, uint64_t timeout_ns, struct err *e);
+int rdv_can_read(struct chan *c, struct rdv_transports *there, uint64_t timeout_ns, struct err *e);
 /*
  * Source, between that and the offer: CHECK with @facts out; what the target answers is at @body,
  * of RDV_FRAME_MAX bytes, and *@len.
  */
-int rdv_check_send(int fd, const struct wbuf *facts, uint8_t *body, size_t *len,
+int rdv_check_send(struct chan *c, const struct wbuf *facts, uint8_t *body, size_t *len,
 	uint64_t timeout_ns, struct err *e);
 /* Source, likewise: times some MiB on this one connection. Bytes/s, 0 if it is too quick to tell.
  */
-int rdv_rate_measure(int fd, uint64_t *rate, uint64_t timeout_ns, struct err *e);
+int rdv_rate_measure(struct chan *c, uint64_t *rate, uint64_t timeout_ns, struct err *e);
 /* Source: OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's words. */
-int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
-	struct err *e);
+int rdv_offer_send(struct chan *c, const struct rdv_offer *o, struct rdv_accept *out,
+	uint64_t timeout_ns, struct err *e);
 /* Source: DEFINE out, of an offer with `definition` set; 0 once the target keeps it. Refusals as
  * above. */
-int rdv_define_send(int fd, const struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
+int rdv_define_send(struct chan *c, const struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
 /* Source: measures the clock offset over a few round trips; before the offer or after it. */
-int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e);
+int rdv_clock_measure(struct chan *c, struct rdv_clock *out, uint64_t timeout_ns, struct err *e);
 
 /* Target: reads HELLO and answers it. On a mismatch it has answered with a REFUSE already. */
-int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e);
+int rdv_hello_read(struct chan *c, uint64_t *memory, uint64_t timeout_ns, struct err *e);
 /*
  * Target: says what this host can do, and reads OFFER or DEFINE; answers by @check (NULL: none are
  * answered) what is asked before. Refuses as above. 1: the source only wanted to check, and left.
  */
-int rdv_offer_read(int fd, const struct rdv_transports *here, const struct rdv_checker *check,
-	struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
+int rdv_offer_read(struct chan *c, const struct rdv_transports *here,
+	const struct rdv_checker *check, struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
 /* Target: answers. */
-int rdv_accept_send(int fd, const struct rdv_accept *a, uint64_t timeout_ns, struct err *e);
+int rdv_accept_send(struct chan *c, const struct rdv_accept *a, uint64_t timeout_ns, struct err *e);
 /* ... a DEFINE. */
-int rdv_kept_send(int fd, uint64_t timeout_ns, struct err *e);
-void rdv_refuse_send(int fd, const char *reason);
+int rdv_kept_send(struct chan *c, uint64_t timeout_ns, struct err *e);
+void rdv_refuse_send(struct chan *c, const char *reason);
+/* ... before there is a channel as @want says: there is no room for it now. Never blocks. */
+void rdv_busy_send(int fd, const struct chan_want *want);
 /* Target: answers PINGs until the source ends the measurement. */
-int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e);
+int rdv_clock_serve(struct chan *c, uint64_t timeout_ns, struct err *e);
 
 /* 1 if the peer has closed the rendezvous, 0 if it is still there. Never blocks. */
 int rdv_peer_gone(int fd);

@@ -7,13 +7,15 @@
 #ifndef WATARI_MIGRATE_XPORT_ADDR_H
 #define WATARI_MIGRATE_XPORT_ADDR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hv/base/err.h"
 
-#define XPORT_TOKEN_SIZE 16 /* bytes; binds data streams to one move */
-#define XPORT_HOST_MAX   256
-#define XPORT_DEVICE_MAX 64
+#define XPORT_TOKEN_SIZE  16 /* bytes; binds data streams to one move */
+#define XPORT_SECRET_SIZE 32
+#define XPORT_HOST_MAX    256
+#define XPORT_DEVICE_MAX  64
 
 /* What of guest memory an RDMA transport registers, and so pins. Others do not look at it. */
 enum xport_pin {
@@ -36,6 +38,11 @@ struct xport_addr {
 	uint8_t token[XPORT_TOKEN_SIZE]; /* a connection that does not present it is dropped */
 	unsigned streams;                /* 1..16 data streams */
 	struct xport_rdma rdma;          /* this end's own wishes */
+	bool encrypt;                    /* for probe(): what is put shall be encrypted */
+	/* for listen() and connect(): XPORT_SECRET_SIZE bytes that both ends and nobody else have;
+	 * what is put is encrypted with keys made of it. The caller's, until accept() or connect()
+	 * has returned. NULL: in clear. A transport that cannot encrypt refuses: -ENOTSUP */
+	const uint8_t *secret;
 	uint64_t memory; /* for probe(): bytes of guest memory that would move; 0: not known */
 	/* for listen(): a connected socket, the caller's, whose end there ends accept(); 0: none */
 	int lifeline;

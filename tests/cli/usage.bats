@@ -4,7 +4,7 @@
 
 load helper
 
-COMMANDS="run receive migrate check cancel own history list show status console stop reset pause resume balloon kill probe"
+COMMANDS="run receive migrate check cancel own history list show status console stop reset pause resume balloon kill probe keygen"
 
 @test "--help lists every command with a line each" {
 	run "$W" --help

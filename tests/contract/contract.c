@@ -23,17 +23,19 @@
 static const struct xport_ops *const transports[] = { &fake_xport_ops, &xtcp_sock_ops, &xrdma_ops };
 
 static const struct subject subjects[] = {
-	{ "fake", &fake_xport_ops, 1, "nowhere" },
-	{ "tcp, 1 stream", &xtcp_sock_ops, 1, "127.0.0.1" },
-	{ "tcp, 4 streams", &xtcp_sock_ops, 4, "127.0.0.1" },
-	{ "tcp, 16 streams, IPv6", &xtcp_sock_ops, 16, "::1" },
-	{ "uring, 1 stream", &xtcp_uring_ops, 1, "127.0.0.1" },
-	{ "uring, 4 streams", &xtcp_uring_ops, 4, "127.0.0.1" },
-	{ "uring, 16 streams, IPv6", &xtcp_uring_ops, 16, "::1" },
-	{ "uring, every put by reference, 4 streams", &variant_uring_zc, 4, "127.0.0.1" },
-	{ "uring as on an old kernel, 4 streams", &variant_uring_plain, 4, "127.0.0.1" },
-	{ "tcp to uring, 4 streams", &variant_sock_to_uring, 4, "127.0.0.1" },
-	{ "uring to tcp, 4 streams", &variant_uring_to_sock, 4, "127.0.0.1" },
+	{ "fake", &fake_xport_ops, 1, "nowhere", false },
+	{ "tcp, 1 stream", &xtcp_sock_ops, 1, "127.0.0.1", false },
+	{ "tcp, 4 streams", &xtcp_sock_ops, 4, "127.0.0.1", false },
+	{ "tcp, 16 streams, IPv6", &xtcp_sock_ops, 16, "::1", false },
+	{ "uring, 1 stream", &xtcp_uring_ops, 1, "127.0.0.1", false },
+	{ "uring, 4 streams", &xtcp_uring_ops, 4, "127.0.0.1", false },
+	{ "uring, 16 streams, IPv6", &xtcp_uring_ops, 16, "::1", false },
+	{ "tcp, encrypted, 1 stream", &xtcp_sock_ops, 1, "127.0.0.1", true },
+	{ "tcp, encrypted, 4 streams", &xtcp_sock_ops, 4, "127.0.0.1", true },
+	{ "uring, every put by reference, 4 streams", &variant_uring_zc, 4, "127.0.0.1", false },
+	{ "uring as on an old kernel, 4 streams", &variant_uring_plain, 4, "127.0.0.1", false },
+	{ "tcp to uring, 4 streams", &variant_sock_to_uring, 4, "127.0.0.1", false },
+	{ "uring to tcp, 4 streams", &variant_uring_to_sock, 4, "127.0.0.1", false },
 };
 
 static const struct contract_case *const lists[] = { cases_connect, cases_msg, cases_put,
@@ -89,7 +91,7 @@ static int named_run(const char *name, const char *host, char **streams, int n)
 			ops = transports[i];
 	for (int i = 0; ops && i < n; i++) {
 		char text[96];
-		struct subject s = { text, ops, (unsigned)atoi(streams[i]), host };
+		struct subject s = { text, ops, (unsigned)atoi(streams[i]), host, false };
 
 		snprintf(text, sizeof(text), "%s, %u streams, %s", name, s.streams, host);
 		failed += subject_run(&s);

@@ -28,6 +28,7 @@ struct subject {
 	const struct xport_ops *ops;
 	unsigned streams;
 	const char *host;
+	bool keyed; /* what is put is encrypted */
 };
 
 /* variants.c */

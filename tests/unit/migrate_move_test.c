@@ -40,6 +40,7 @@ struct move {
 	unsigned progress_calls;
 	/* parameters, if not the default */
 	uint64_t limit_ns, bandwidth;
+	struct chan_want secure; /* both ends' */
 	struct mig_limits limits;
 	bool silent; /* nobody answers at the target */
 };
@@ -99,13 +100,18 @@ static void *move_target(void *arg)
 		.offer = offer,
 	};
 
-	a.fd = accept(m->listen_fd, NULL, NULL);
-	m->trv = rdv_hello_read(a.fd, &m->memory, 2000000000ull, &m->terr);
+	if (rdv_welcome(&a.chan, accept(m->listen_fd, NULL, NULL), &m->secure, 2000000000ull,
+		    &m->terr)) {
+		m->trv = m->terr.code;
+		free(offer);
+		return NULL;
+	}
+	m->trv = rdv_hello_read(a.chan, &m->memory, 2000000000ull, &m->terr);
 	if (!m->trv)
-		m->trv = rdv_offer_read(a.fd, &m->can, NULL, offer, 2000000000ull, &m->terr);
+		m->trv = rdv_offer_read(a.chan, &m->can, NULL, offer, 2000000000ull, &m->terr);
 	if (!m->trv)
 		m->trv = mig_target_run(&a, &m->tres, &m->terr);
-	close(a.fd);
+	chan_close(a.chan);
 	free(offer);
 	return NULL;
 }
@@ -141,6 +147,7 @@ static void move_run(struct move *m)
 	a->params.downtime_limit_ns = m->limit_ns ? m->limit_ns : 2000000000ull;
 	a->params.bandwidth = m->bandwidth;
 	a->params.limits = m->limits;
+	a->params.secure = m->secure;
 	fake_vm_run(&m->src);
 	fake_vm_wait_writes(&m->src, 1000);
 	if (!m->silent)

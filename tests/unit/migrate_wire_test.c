@@ -81,6 +81,7 @@ static const struct rdv_transports able = {
 /* Both ends of a rendezvous; the target's half runs on a thread. */
 struct pair {
 	int fd[2];
+	struct chan chan[2]; /* over fd, which stays the test's */
 	struct rdv_offer *offer;
 	uint64_t memory;
 	int rc;
@@ -92,13 +93,13 @@ static void *pair_target(void *arg)
 	struct rdv_accept a = { .port = 4711, .token = "0123456789abcde" };
 	struct pair *p = arg;
 
-	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
+	p->rc = rdv_hello_read(&p->chan[1], &p->memory, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_offer_read(p->fd[1], &able, NULL, p->offer, LIMIT, &p->err);
+		p->rc = rdv_offer_read(&p->chan[1], &able, NULL, p->offer, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_accept_send(p->fd[1], &a, LIMIT, &p->err);
+		p->rc = rdv_accept_send(&p->chan[1], &a, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_clock_serve(p->fd[1], LIMIT, &p->err);
+		p->rc = rdv_clock_serve(&p->chan[1], LIMIT, &p->err);
 	return NULL;
 }
 
@@ -108,7 +109,11 @@ static int pair_setup(void **state)
 
 	p->offer = calloc(1, sizeof(*p->offer));
 	*state = p;
-	return socketpair(AF_UNIX, SOCK_STREAM, 0, p->fd);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, p->fd))
+		return -1;
+	for (int i = 0; i < 2; i++)
+		p->chan[i] = chan_plain(p->fd[i]);
+	return 0;
 }
 
 static int pair_teardown(void **state)
@@ -140,15 +145,15 @@ static void the_rendezvous_agrees_and_measures_the_clock(void **state)
 	o->config_len = 3;
 	memcpy(o->config, "abc", 3);
 	pthread_create(&t, NULL, pair_target, p);
-	assert_int_equal(rdv_meet(p->fd[0], 42, LIMIT, &p->err), 0);
-	assert_int_equal(rdv_can_read(p->fd[0], &there, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_meet(&p->chan[0], 42, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_can_read(&p->chan[0], &there, LIMIT, &p->err), 0);
 	assert_int_equal(there.n, 2);
 	assert_string_equal(there.t[0].name, "rdma");
 	assert_false(there.t[0].can.usable);
 	assert_string_equal(there.t[0].can.why, "no RDMA device");
 	assert_true(there.t[1].can.usable);
-	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, LIMIT, &p->err), 0);
-	assert_int_equal(rdv_clock_measure(p->fd[0], &clock, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_offer_send(&p->chan[0], o, &a, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_clock_measure(&p->chan[0], &clock, LIMIT, &p->err), 0);
 	pthread_join(t, NULL);
 	assert_int_equal(p->rc, 0);
 	assert_int_equal(a.port, 4711);
@@ -184,9 +189,9 @@ static void *pair_asked(void *arg)
 	const struct rdv_checker check = { .facts = pair_facts };
 	struct pair *p = arg;
 
-	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
+	p->rc = rdv_hello_read(&p->chan[1], &p->memory, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_offer_read(p->fd[1], &able, &check, p->offer, LIMIT, &p->err);
+		p->rc = rdv_offer_read(&p->chan[1], &able, &check, p->offer, LIMIT, &p->err);
 	return NULL;
 }
 
@@ -196,8 +201,8 @@ static void pair_meet(struct pair *p, pthread_t *t)
 	struct err e;
 
 	pthread_create(t, NULL, pair_asked, p);
-	assert_int_equal(rdv_meet(p->fd[0], 0, LIMIT, &e), 0);
-	assert_int_equal(rdv_can_read(p->fd[0], &there, LIMIT, &e), 0);
+	assert_int_equal(rdv_meet(&p->chan[0], 0, LIMIT, &e), 0);
+	assert_int_equal(rdv_can_read(&p->chan[0], &there, LIMIT, &e), 0);
 }
 
 static void a_source_asks_before_its_offer_and_may_leave_it_at_that(void **state)
@@ -214,12 +219,12 @@ static void a_source_asks_before_its_offer_and_may_leave_it_at_that(void **state
 	wbuf_init(&w);
 	wbuf_bytes(&w, "facts", 5);
 	pair_meet(p, &t);
-	assert_int_equal(rdv_check_send(p->fd[0], &w, body, &len, LIMIT, &e), 0);
+	assert_int_equal(rdv_check_send(&p->chan[0], &w, body, &len, LIMIT, &e), 0);
 	assert_int_equal(len, 5);
 	assert_memory_equal(body, "stcaf", 5);
-	assert_int_equal(rdv_clock_measure(p->fd[0], &clock, LIMIT, &e), 0);
+	assert_int_equal(rdv_clock_measure(&p->chan[0], &clock, LIMIT, &e), 0);
 	assert_true((uint64_t)llabs((long long)clock.offset_ns) <= clock.rtt_ns);
-	assert_int_equal(rdv_rate_measure(p->fd[0], &rate, LIMIT, &e), 0);
+	assert_int_equal(rdv_rate_measure(&p->chan[0], &rate, LIMIT, &e), 0);
 	assert_true(rate > 0);
 	shutdown(p->fd[0], SHUT_RDWR);
 	pthread_join(t, NULL);
@@ -241,7 +246,7 @@ static void a_source_that_asks_for_ever_is_refused(void **state)
 	wbuf_bytes(&w, "facts", 5);
 	pair_meet(p, &t);
 	for (i = 0, rc = 0; rc == 0 && i < 100; i++)
-		rc = rdv_check_send(p->fd[0], &w, body, &len, LIMIT, &e);
+		rc = rdv_check_send(&p->chan[0], &w, body, &len, LIMIT, &e);
 	pthread_join(t, NULL);
 	assert_int_equal(p->rc, -EPROTO);
 	assert_string_equal(p->err.msg, "the source asks without end");
@@ -262,7 +267,7 @@ static void facts_that_are_none_are_refused_with_the_reason(void **state)
 	wbuf_init(&w);
 	wbuf_bytes(&w, "none", 4);
 	pair_meet(p, &t);
-	assert_int_equal(rdv_check_send(p->fd[0], &w, body, &len, LIMIT, &e), -ECONNREFUSED);
+	assert_int_equal(rdv_check_send(&p->chan[0], &w, body, &len, LIMIT, &e), -ECONNREFUSED);
 	assert_string_equal(e.msg, "the target refused: no facts came");
 	pthread_join(t, NULL);
 	assert_int_equal(p->rc, -EPROTO);
@@ -273,11 +278,11 @@ static void *pair_keeper(void *arg)
 {
 	struct pair *p = arg;
 
-	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
+	p->rc = rdv_hello_read(&p->chan[1], &p->memory, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_offer_read(p->fd[1], &able, NULL, p->offer, LIMIT, &p->err);
+		p->rc = rdv_offer_read(&p->chan[1], &able, NULL, p->offer, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_kept_send(p->fd[1], LIMIT, &p->err);
+		p->rc = rdv_kept_send(&p->chan[1], LIMIT, &p->err);
 	return NULL;
 }
 
@@ -294,9 +299,9 @@ static void a_definition_alone_is_kept_and_that_is_all(void **state)
 	o->config_len = RDV_CONFIG_MAX;
 	memset(o->config, 'x', RDV_CONFIG_MAX);
 	pthread_create(&t, NULL, pair_keeper, p);
-	assert_int_equal(rdv_meet(p->fd[0], 0, LIMIT, &p->err), 0);
-	assert_int_equal(rdv_can_read(p->fd[0], &there, LIMIT, &p->err), 0);
-	assert_int_equal(rdv_define_send(p->fd[0], o, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_meet(&p->chan[0], 0, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_can_read(&p->chan[0], &there, LIMIT, &p->err), 0);
+	assert_int_equal(rdv_define_send(&p->chan[0], o, LIMIT, &p->err), 0);
 	pthread_join(t, NULL);
 	assert_int_equal(p->rc, 0);
 	assert_true(p->offer->definition);
@@ -337,8 +342,8 @@ static void a_refusal_carries_the_targets_words(void **state)
 	struct rdv_accept a;
 	struct err e;
 
-	rdv_refuse_send(p->fd[1], "the name 'guest' is in use");
-	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, LIMIT, &e), -ECONNREFUSED);
+	rdv_refuse_send(&p->chan[1], "the name 'guest' is in use");
+	assert_int_equal(rdv_offer_send(&p->chan[0], o, &a, LIMIT, &e), -ECONNREFUSED);
 	assert_string_equal(e.msg, "the target refused: the name 'guest' is in use");
 	free(o);
 }
@@ -350,12 +355,12 @@ static void a_stranger_is_no_watari(void **state)
 	struct err e;
 
 	assert_int_equal(write(p->fd[1], http, sizeof(http) - 1), sizeof(http) - 1);
-	assert_int_equal(rdv_meet(p->fd[0], 0, LIMIT, &e), -EPROTO);
+	assert_int_equal(rdv_meet(&p->chan[0], 0, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "no watari"));
 	/* the other end has our HELLO, and then it hears a stranger */
 	assert_int_equal(write(p->fd[0], http, sizeof(http) - 1), sizeof(http) - 1);
-	assert_int_equal(rdv_hello_read(p->fd[1], &p->memory, LIMIT, &e), 0);
-	assert_int_equal(rdv_offer_read(p->fd[1], &able, NULL, p->offer, LIMIT, &e), -EPROTO);
+	assert_int_equal(rdv_hello_read(&p->chan[1], &p->memory, LIMIT, &e), 0);
+	assert_int_equal(rdv_offer_read(&p->chan[1], &able, NULL, p->offer, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "no watari"));
 }
 
@@ -375,7 +380,7 @@ static void another_version_is_refused_naming_both(void **state)
 	wbuf_u16(&frame, RDV_HELLO);
 	wbuf_bytes(&frame, w.data, w.len);
 	assert_int_equal(write(p->fd[0], frame.data, frame.len), frame.len);
-	assert_int_equal(rdv_hello_read(p->fd[1], &p->memory, LIMIT, &e), -EPROTO);
+	assert_int_equal(rdv_hello_read(&p->chan[1], &p->memory, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "9.9"));
 	snprintf(theirs, sizeof(theirs), "protocol %d", RDV_PROTOCOL + 8);
 	assert_non_null(strstr(e.msg, theirs));
@@ -391,9 +396,9 @@ static void a_silent_or_closing_peer_ends_the_wait(void **state)
 	struct rdv_accept a;
 	struct err e;
 
-	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, NSEC_PER_MSEC, &e), -ETIMEDOUT);
+	assert_int_equal(rdv_offer_send(&p->chan[0], o, &a, NSEC_PER_MSEC, &e), -ETIMEDOUT);
 	shutdown(p->fd[1], SHUT_WR);
-	assert_int_equal(rdv_offer_send(p->fd[0], o, &a, LIMIT, &e), -ECONNRESET);
+	assert_int_equal(rdv_offer_send(&p->chan[0], o, &a, LIMIT, &e), -ECONNRESET);
 	assert_string_equal(e.msg, "the peer closed the connection");
 	free(o);
 }
@@ -507,10 +512,10 @@ static void a_target_that_takes_its_time_is_not_taken_for_dead(void **state)
 	head[4] = RDV_HELLO;
 	assert_int_equal(write(p->fd[0], head, sizeof(head)), sizeof(head));
 	assert_int_equal(write(p->fd[0], w.data, w.len), w.len);
-	assert_int_equal(rdv_hello_read(p->fd[1], &p->memory, LIMIT, &e), 0);
+	assert_int_equal(rdv_hello_read(&p->chan[1], &p->memory, LIMIT, &e), 0);
 	/* answered before anything about transports is known: the source's first wait is over */
-	assert_int_equal(rdv_meet(p->fd[0], 42, LIMIT, &e), 0);
-	assert_int_equal(rdv_can_read(p->fd[0], &there, NSEC_PER_MSEC, &e), -ETIMEDOUT);
+	assert_int_equal(rdv_meet(&p->chan[0], 42, LIMIT, &e), 0);
+	assert_int_equal(rdv_can_read(&p->chan[0], &there, NSEC_PER_MSEC, &e), -ETIMEDOUT);
 	wbuf_fini(&w);
 }
 
