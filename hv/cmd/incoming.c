@@ -25,7 +25,7 @@
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
 
 struct incoming_args {
-	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin;
+	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin, *max_moves;
 	bool overcommit;
 };
 
@@ -36,7 +36,8 @@ enum {
 	INCOMING_TRACKING,
 	INCOMING_OVERCOMMIT,
 	INCOMING_DEVICE,
-	INCOMING_PIN
+	INCOMING_PIN,
+	INCOMING_MOVES
 };
 
 static const struct argp_option incoming_options[] = {
@@ -50,6 +51,7 @@ static const struct argp_option incoming_options[] = {
 	{ .name = "overcommit", .key = INCOMING_OVERCOMMIT, .doc = "As of receive" },
 	{ .name = "rdma-device", .key = INCOMING_DEVICE, .arg = "NAME", .doc = "As of receive" },
 	{ .name = "rdma-pin", .key = INCOMING_PIN, .arg = "HOW", .doc = "As of receive" },
+	{ .name = "max-moves", .key = INCOMING_MOVES, .arg = "N", .doc = "As of receive" },
 	{ 0 },
 };
 
@@ -65,6 +67,7 @@ static error_t incoming_option(int key, char *arg, struct argp_state *state)
 	case INCOMING_OVERCOMMIT: a->overcommit = true; break;
 	case INCOMING_DEVICE: a->rdma_device = arg; break;
 	case INCOMING_PIN: a->rdma_pin = arg; break;
+	case INCOMING_MOVES: a->max_moves = arg; break;
 	case ARGP_KEY_END:
 		if (!a->fd)
 			argp_error(state, "--fd is missing");
@@ -203,6 +206,33 @@ static int incoming_keep(const struct incoming_args *a, struct guest_main_args *
 	return rc;
 }
 
+/* One of the places that this host has for guests on their way. 1: there is none. */
+static int incoming_place(const struct incoming_args *a, struct guest_main_args *m,
+	const struct rdv_offer *offer, struct err *e)
+{
+	char waits[CTL_SLOTS_TEXT], what[CTL_SLOT_TEXT], from[XPORT_HOST_MAX] = "?";
+	uint64_t most;
+	int rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
+
+	if (rc < 0)
+		return rc;
+	rdv_host(m->rdv_fd, true, from, NULL);
+	snprintf(what, sizeof(what), "guest %s from %s", offer->name, from);
+	rc = ctl_slot_open(m->slot, ctl_runtime_dir(), CTL_IN, (unsigned)most, what, e);
+	if (rc == 0)
+		rc = ctl_slot_look(m->slot, waits, e);
+	if (rc < 0)
+		return rc;
+	if (m->notify_fd >= 0)
+		(void)!write(m->notify_fd, "G", 1);
+	if (rc == 1)
+		return 0;
+	ctl_slot_close(m->slot);
+	rdv_busy_send(m->rdv_fd, waits);
+	err_set(e, -EUSERS, "guest %s did not arrive: %s", offer->name, waits);
+	return 1;
+}
+
 /* All that may fail before the machine stands. The peer hears why. */
 static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
@@ -218,7 +248,11 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 		return rc; /* it has been answered already, or is not there any more */
 	if (offer->definition)
 		return incoming_keep(a, m, offer, e);
-	rc = transports_find(offer->transport, &one, e);
+	rc = incoming_place(a, m, offer, e);
+	if (rc == 1)
+		return e->code;
+	if (rc == 0)
+		rc = transports_find(offer->transport, &one, e);
 	if (rc == 0)
 		rc = incoming_config(a, offer, &config, e);
 	if (rc == 0)
@@ -234,9 +268,12 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 
 int cmd_incoming(int argc, char **argv)
 {
-	struct incoming_args args = { .tracking = "auto" };
+	struct incoming_args args = { .tracking = "auto", .max_moves = "8" };
 	struct ctl_claim claim = CTL_CLAIM_NONE;
-	struct guest_main_args m = { .claim = &claim, .rdv_fd = -1, .notify_fd = -1, .log_fd = -1 };
+	struct ctl_slot slot = CTL_SLOT_NONE;
+	struct guest_main_args m = {
+		.claim = &claim, .slot = &slot, .rdv_fd = -1, .notify_fd = -1, .log_fd = -1
+	};
 	struct rdv_offer *offer = calloc(1, sizeof(*offer)); /* too large for a stack */
 	char host[XPORT_HOST_MAX];
 	struct err e = { 0 };
@@ -256,6 +293,7 @@ int cmd_incoming(int argc, char **argv)
 	if (rc >= 0)
 		rc = incoming_build(&args, &m, offer, &e);
 	if (rc < 0 || offer->definition) {
+		ctl_slot_close(&slot);
 		ctl_claim_drop(&claim);
 		rc = rc < 0 ? cmd_fail(&e) : CMD_OK;
 	} else {

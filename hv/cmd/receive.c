@@ -2,8 +2,9 @@
 /*
  * watari receive: listens, and starts `watari incoming` for every connection. Must never read from
  * a peer what it would act on: the child does, so nothing a peer sends can stall or crash this.
- * Invariant: at most RECEIVE_MAX guests are on their way in; one that has arrived does not count.
- * Next in the flow: incoming.c.
+ * Invariant: at most RECEIVE_GREETING processes listen to peers that have not said yet which guest
+ * they bring, and no more guests than --max-moves are on their way in; one that has arrived does
+ * not count. So no number of peers makes memory grow. Next in the flow: incoming.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,29 +20,35 @@
 
 #include "hv/base/log.h"
 #include "hv/base/loop.h"
+#include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/listen.h"
+#include "hv/ctl/slots.h"
 #include "hv/migrate/rendezvous.h"
 
-#define RECEIVE_MAX 16 /* guests on their way in, and refused peers that have not hung up */
+#define RECEIVE_GREETING 16 /* peers that have not brought a guest yet */
+#define RECEIVE_REFUSED  16 /* refused peers that have not hung up */
+#define RECEIVE_COMING   (RECEIVE_GREETING + CTL_SLOTS_MAX)
 
 struct receive_args {
-	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin;
+	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *max_moves;
 	bool trust, once, overcommit;
 };
 
 struct receive;
 struct receive_slot {
 	struct receive *r;
-	int fd; /* -1: free. A pipe from the child, or a refused peer's socket */
+	int fd;        /* -1: free. A pipe from the child, or a refused peer's socket */
+	bool greeting; /* a child that has not told of a guest */
 };
 
 struct receive {
 	const struct receive_args *args;
 	struct loop *loop;
 	int fd, signal_fd;
-	struct receive_slot coming[RECEIVE_MAX];
-	struct receive_slot refused[RECEIVE_MAX];
+	struct receive_slot coming[RECEIVE_COMING];
+	struct receive_slot refused[RECEIVE_REFUSED];
+	unsigned greeting;
 };
 
 enum {
@@ -51,7 +58,8 @@ enum {
 	RECEIVE_TRACKING,
 	RECEIVE_OVERCOMMIT,
 	RECEIVE_DEVICE,
-	RECEIVE_PIN
+	RECEIVE_PIN,
+	RECEIVE_MOVES
 };
 
 static const struct argp_option receive_options[] = {
@@ -74,6 +82,10 @@ static const struct argp_option receive_options[] = {
 		.key = RECEIVE_TRACKING,
 		.arg = "auto|ring|log",
 		.doc = "How a later move finds pages the guest wrote (default auto)" },
+	{ .name = "max-moves",
+		.key = RECEIVE_MOVES,
+		.arg = "N",
+		.doc = "Let at most N guests be on their way to this host at once, 1 to 64 (default 8)" },
 	{ .name = "overcommit",
 		.key = RECEIVE_OVERCOMMIT,
 		.doc = "Do not refuse a guest larger than the memory that is free" },
@@ -103,6 +115,7 @@ static error_t receive_option(int key, char *arg, struct argp_state *state)
 	case RECEIVE_OVERCOMMIT: a->overcommit = true; break;
 	case RECEIVE_DEVICE: a->rdma_device = arg; break;
 	case RECEIVE_PIN: a->rdma_pin = arg; break;
+	case RECEIVE_MOVES: a->max_moves = arg; break;
 	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
 	case ARGP_KEY_END:
 		if (!a->listen)
@@ -125,26 +138,34 @@ static void receive_slot_free(struct receive_slot *s)
 	loop_del(s->r->loop, s->fd);
 	close(s->fd);
 	s->fd = -1;
+	s->r->greeting -= s->greeting;
+	s->greeting = false;
 }
 
-static struct receive_slot *receive_slot(struct receive_slot *slots)
+static struct receive_slot *receive_slot(struct receive_slot *slots, int n)
 {
-	for (int i = 0; i < RECEIVE_MAX; i++) {
+	for (int i = 0; i < n; i++) {
 		if (slots[i].fd < 0)
 			return &slots[i];
 	}
 	return NULL;
 }
 
-/* The child said "A", arrived, or its pipe closed without a word. */
+/* The child said "G", it has a guest, or "A", it arrived; or its pipe closed without a word. */
 static void receive_news(void *arg, uint32_t events)
 {
 	struct receive_slot *s = arg;
 	struct receive *r = s->r;
 	char byte;
-	bool arrived = read(s->fd, &byte, 1) == 1;
+	ssize_t n = read(s->fd, &byte, 1);
+	bool arrived = n == 1 && byte == 'A';
 
 	(void)events;
+	if (n == 1 && !arrived) {
+		r->greeting -= s->greeting;
+		s->greeting = false;
+		return;
+	}
 	receive_slot_free(s);
 	if (r->args->once)
 		loop_stop(r->loop, arrived ? CMD_OK : CMD_FAIL);
@@ -167,9 +188,9 @@ static void receive_refused_gone(void *arg, uint32_t events)
 
 static void receive_refuse(struct receive *r, int fd)
 {
-	struct receive_slot *s = receive_slot(r->refused);
+	struct receive_slot *s = receive_slot(r->refused, RECEIVE_REFUSED);
 
-	rdv_refuse_send(fd, "too many guests are arriving here at once; try again");
+	rdv_busy_send(fd, "too many are knocking here at once");
 	if (!s || loop_add(r->loop, fd, EPOLLIN, receive_refused_gone, s, NULL) < 0) {
 		/* all are taken by peers that keep still: the first of them has had its time */
 		close(fd);
@@ -186,7 +207,7 @@ static void receive_refuse(struct receive *r, int fd)
 static void receive_exec(const struct receive *r, int fd, int notify)
 {
 	char fd_text[16], notify_text[16];
-	char *argv[24] = { "watari", "incoming", "--fd", fd_text, "--notify-fd", notify_text };
+	char *argv[32] = { "watari", "incoming", "--fd", fd_text, "--notify-fd", notify_text };
 	int n = 6, null = open("/dev/null", O_RDONLY);
 	sigset_t none;
 
@@ -196,6 +217,8 @@ static void receive_exec(const struct receive *r, int fd, int notify)
 		argv[n++] = "--serial";
 		argv[n++] = (char *)(uintptr_t)r->args->serial; /* execv() takes it as it is */
 	}
+	argv[n++] = "--max-moves";
+	argv[n++] = (char *)(uintptr_t)r->args->max_moves;
 	argv[n++] = "--dirty-tracking";
 	argv[n++] = (char *)(uintptr_t)r->args->tracking;
 	if (r->args->overcommit)
@@ -231,6 +254,8 @@ static int receive_start(struct receive *r, int fd, struct receive_slot *s, stru
 		return e->code;
 	}
 	s->fd = pipe_fd[0];
+	s->greeting = true;
+	r->greeting++;
 	pid = fork();
 	if (pid == 0)
 		receive_exec(r, fd, pipe_fd[1]);
@@ -245,14 +270,14 @@ static int receive_start(struct receive *r, int fd, struct receive_slot *s, stru
 static void receive_accept(void *arg, uint32_t events)
 {
 	struct receive *r = arg;
-	struct receive_slot *s = receive_slot(r->coming);
+	struct receive_slot *s = receive_slot(r->coming, RECEIVE_COMING);
 	struct err e = { 0 };
 	int fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)events;
 	if (fd < 0)
 		return;
-	if (!s) {
+	if (!s || r->greeting == RECEIVE_GREETING) {
 		receive_refuse(r, fd);
 		return;
 	}
@@ -304,7 +329,11 @@ static int receive_check(const struct receive_args *a, struct err *e)
 		.kernel = "/any",
 		.serial = "none" };
 	struct xport_rdma rdma;
+	uint64_t most;
 	int rc = cmd_tracking_parse(a->tracking, &c.tracking, e);
+
+	if (rc == 0)
+		rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
 
 	if (rc == 0)
 		rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e);
@@ -317,16 +346,16 @@ static int receive_check(const struct receive_args *a, struct err *e)
 
 int cmd_receive(int argc, char **argv)
 {
-	struct receive_args args = { .tracking = "auto" };
+	struct receive_args args = { .tracking = "auto", .max_moves = "8" };
 	struct receive r = { .args = &args, .fd = -1 };
 	char text[CTL_ADDR_MAX];
 	struct err e = { 0 };
 	int rc;
 
-	for (int i = 0; i < RECEIVE_MAX; i++) {
+	for (int i = 0; i < RECEIVE_COMING; i++)
 		r.coming[i] = (struct receive_slot){ .r = &r, .fd = -1 };
+	for (int i = 0; i < RECEIVE_REFUSED; i++)
 		r.refused[i] = (struct receive_slot){ .r = &r, .fd = -1 };
-	}
 	cmd_parse(&receive_argp, argc, argv, &args);
 	if (receive_check(&args, &e) < 0)
 		return cmd_fail(&e);

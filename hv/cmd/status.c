@@ -56,6 +56,8 @@ static void status_tell(const char *name, const json_t *answer)
 		printf("%-16sthe guest's kernel panicked\n", "panicked");
 	if (json_is_string(json_object_get(move, "to")))
 		status_line("moving to", json_object_get(move, "to"), STATUS_TEXT);
+	if (json_is_string(json_object_get(move, "waits_for")))
+		status_line("waits for", json_object_get(move, "waits_for"), STATUS_TEXT);
 }
 
 int cmd_status(int argc, char **argv)

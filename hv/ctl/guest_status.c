@@ -25,7 +25,7 @@ const char *guest_state(const struct ctl_guest *g, const struct vm_info *info)
 
 static void guest_status_move(struct ctl_guest *g, json_t *j)
 {
-	char text[CTL_ADDR_MAX];
+	char text[CTL_ADDR_MAX], waits[CTL_SLOTS_TEXT];
 	struct mig_progress p;
 	const char *transport;
 	struct ctl_addr to;
@@ -37,6 +37,9 @@ static void guest_status_move(struct ctl_guest *g, json_t *j)
 	json_object_set_new(m, "to", json_string(ctl_addr_format(&to, text)));
 	if (transport[0])
 		json_object_set_new(m, "transport", json_string(transport));
+	ctl_move_waits(g->move, waits);
+	if (waits[0])
+		json_object_set_new(m, "waits_for", json_string(waits));
 	json_object_set_new(j, "migration", m);
 }
 

@@ -20,6 +20,7 @@
 #include "hv/base/log.h"
 #include "hv/ctl/cancel.h"
 #include "hv/ctl/history.h"
+#include "hv/ctl/proto.h"
 #include "hv/migrate/cancel.h"
 #include "hv/vm/balloon.h"
 
@@ -36,6 +37,7 @@ struct ctl_move {
 	int cancel;                  /* atomic, see mig_source_args */
 	struct ctl_cancel cancelled; /* who waits to hear of it */
 	/* the move's thread only, until done */
+	struct ctl_turn turn; /* leaving only */
 	struct mig_vm_ops ops;
 	struct mig_source_args source;
 	struct mig_target_args target;
@@ -50,9 +52,11 @@ struct ctl_move {
 	struct mig_progress progress;
 	const char *transport; /* chosen; "" before */
 	char note[CHOOSE_NOTE_MAX];
+	char waits[CTL_SLOTS_TEXT]; /* for what, before it begins; "" : for nothing */
 	bool saved, landed, done;
 	/* the loop's thread only */
 	bool told_choice;
+	char told_waits[CTL_SLOTS_TEXT];
 	uint64_t told_ns;
 	enum mig_phase told_phase;
 };
@@ -187,19 +191,63 @@ static void move_remember(struct ctl_move *m)
 		log_warn("the move of guest %s is not in the history: %s", h.guest, e.msg);
 }
 
+/* ---- its turn -------------------------------------------------------------------------------- */
+
+static void move_waits(void *arg, const char *waits)
+{
+	struct ctl_move *m = arg;
+
+	pthread_mutex_lock(&m->lock);
+	snprintf(m->waits, sizeof(m->waits), "%s", waits);
+	pthread_mutex_unlock(&m->lock);
+	move_ring(m);
+}
+
+static void move_frozen(void *arg, bool frozen)
+{
+	ctl_giveway_frozen(&((struct ctl_move *)arg)->turn.giveway, frozen);
+}
+
+static bool move_others_frozen(void *arg)
+{
+	return ctl_giveway_asked(&((struct ctl_move *)arg)->turn.giveway);
+}
+
+static int move_leave_once(struct ctl_move *m)
+{
+	int rc = ctl_turn_take(&m->turn, &m->err);
+
+	if (rc == 0)
+		rc = ctl_offer_fill(&m->source.offer, m->vm, &m->err);
+	if (rc == 0) {
+		/* From before the transport may register memory until it has let go of it. */
+		vm_keep_memory(m->vm, true);
+		rc = mig_source_run(&m->source, &m->result, &m->err);
+		vm_keep_memory(m->vm, false);
+	}
+	ctl_turn_end(&m->turn);
+	return rc;
+}
+
+static int move_leave(struct ctl_move *m)
+{
+	int rc;
+
+	do
+		rc = move_leave_once(m);
+	while (ctl_turn_again(&m->turn, &rc, &m->err));
+	return rc;
+}
+
 static void *move_thread(void *arg)
 {
 	struct ctl_move *m = arg;
 
 	pthread_setname_np(pthread_self(), m->leaving ? "mig-source" : "mig-target");
-	if (m->leaving) {
-		/* From before the transport may register memory until it has let go of it. */
-		vm_keep_memory(m->vm, true);
-		m->rc = mig_source_run(&m->source, &m->result, &m->err);
-		vm_keep_memory(m->vm, false);
-	} else {
+	if (m->leaving)
+		m->rc = move_leave(m);
+	else
 		m->rc = mig_target_run(&m->target, &m->result, &m->err);
-	}
 	move_remember(m);
 	pthread_mutex_lock(&m->lock);
 	m->done = true;
@@ -216,6 +264,8 @@ static void move_free(struct ctl_move *m)
 	}
 	if (m->fd >= 0)
 		close(m->fd);
+	if (m->leaving)
+		ctl_turn_end(&m->turn);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -235,6 +285,18 @@ static void move_tell_choice(struct ctl_move *m)
 		m->hooks.chosen(m->hooks.arg, m->transport, m->note);
 }
 
+static void move_tell_waits(struct ctl_move *m)
+{
+	char waits[CTL_SLOTS_TEXT];
+
+	ctl_move_waits(m, waits);
+	if (strcmp(waits, m->told_waits) == 0)
+		return;
+	strcpy(m->told_waits, waits);
+	if (waits[0] && m->hooks.waiting)
+		m->hooks.waiting(m->hooks.arg, waits);
+}
+
 static void move_news(void *arg, uint32_t events)
 {
 	struct ctl_move *m = arg;
@@ -245,6 +307,7 @@ static void move_news(void *arg, uint32_t events)
 	(void)events;
 	if (read(m->efd, &count, sizeof(count)) < 0)
 		return;
+	move_tell_waits(m);
 	move_tell_choice(m);
 	pthread_mutex_lock(&m->lock);
 	p = m->progress;
@@ -335,9 +398,10 @@ int ctl_offer_fill(struct rdv_offer *o, struct vm *vm, struct err *e)
 
 int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
 	const struct xport_list *transports, const struct mig_params *params,
-	const struct ctl_move_hooks *hooks, struct err *e)
+	const struct ctl_move_turn *turn, const struct ctl_move_hooks *hooks, struct err *e)
 {
 	struct ctl_move *m = move_new(l, vm, hooks, e);
+	char text[CTL_ADDR_MAX];
 	int rc;
 
 	*out = NULL;
@@ -345,6 +409,14 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 		return e ? e->code : -ENOMEM;
 	m->leaving = true;
 	m->to = *to;
+	m->turn = (struct ctl_turn){ .wish = *turn,
+		.slot = CTL_SLOT_NONE,
+		.giveway = { -1, -1 },
+		.say = move_waits,
+		.arg = m,
+		.cancel = &m->cancel };
+	snprintf(m->turn.what, sizeof(m->turn.what), "guest %s to %s", vm_config(vm)->name,
+		ctl_addr_format(to, text));
 	m->source = (struct mig_source_args){
 		.mem = vm_mem(vm),
 		.ops = &move_vm_ops,
@@ -355,11 +427,14 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 		.params = *params,
 		.chosen = move_chosen,
 		.progress = move_progress,
+		.way = { .frozen = move_frozen, .others_frozen = move_others_frozen, .arg = m },
 		.arg = m,
 		.cancel = &m->cancel,
 	};
-	rc = ctl_offer_fill(&m->source.offer, vm, e);
-	if (rc == 0)
+	rc = ctl_turn_begin(&m->turn, e);
+	if (rc < 0)
+		err_wrap(e, "guest '%s' cannot leave now", vm_config(vm)->name);
+	else
 		rc = move_start(m, e);
 	if (rc < 0) {
 		move_free(m);
@@ -435,6 +510,13 @@ void ctl_move_cancel_for(struct ctl_move *m, struct ctl_conn *c)
 void ctl_move_forget(struct ctl_move *m, const struct ctl_conn *c)
 {
 	ctl_cancel_forget(&m->cancelled, c);
+}
+
+void ctl_move_waits(struct ctl_move *m, char *waits)
+{
+	pthread_mutex_lock(&m->lock);
+	strcpy(waits, m->waits);
+	pthread_mutex_unlock(&m->lock);
 }
 
 bool ctl_move_landed(struct ctl_move *m)

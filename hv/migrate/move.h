@@ -2,9 +2,8 @@
 /*
  * A move, from above: what hv/ctl calls. Each side blocks, on a thread of its own in the process
  * that is, or will be, the guest's; that process goes on answering its control socket. Both open
- * with the rendezvous (rendezvous.h) on a TCP connection, agree on versions, guest and transport,
- * then move the guest over the transport (docs/protocol.md). Next in the flow:
- * hv/migrate/rendezvous.h.
+ * with the rendezvous on a TCP connection, agree on versions, guest and transport, then move the
+ * guest over that (docs/protocol.md). Next in the flow: hv/migrate/rendezvous.h.
  */
 #ifndef WATARI_MIGRATE_MOVE_H
 #define WATARI_MIGRATE_MOVE_H
@@ -17,6 +16,7 @@
 #include "hv/migrate/rendezvous.h"
 #include "hv/migrate/source.h"
 #include "hv/migrate/vm_ops.h"
+#include "hv/migrate/way.h"
 #include "hv/migrate/xport.h"
 
 /* "throttle", "freeze", "abort"; -EINVAL names what it got. */
@@ -38,6 +38,7 @@ struct mig_params {
 void mig_params_default(struct mig_params *p);
 
 enum mig_phase {
+	MIG_PHASE_WAITING, /* for its turn: nothing was begun */
 	MIG_PHASE_INIT,
 	MIG_PHASE_COPY,
 	MIG_PHASE_QUIESCE,
@@ -45,7 +46,7 @@ enum mig_phase {
 	MIG_PHASE_DONE,
 	MIG_PHASE_FAILED
 };
-const char *mig_phase_name(enum mig_phase p); /* "init", "copy", "quiesce", ... */
+const char *mig_phase_name(enum mig_phase p); /* "waiting", "init", "copy", "quiesce", ... */
 
 /* A snapshot of a running move, for progress lines. */
 struct mig_progress {
@@ -117,6 +118,7 @@ struct mig_source_args {
 	struct mig_params params;
 	void (*chosen)(void *arg, const struct xport_ops *xport, const char *note);
 	void (*progress)(void *arg, const struct mig_progress *p);
+	struct way way; /* towards other moves over the same link; zeroes: there are none */
 	void *arg;
 	int *cancel;       /* may be NULL */
 	uint64_t begun_ns; /* when the init phase began: filled in */

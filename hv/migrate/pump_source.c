@@ -40,6 +40,7 @@ struct pump {
 	uint64_t start, next_progress;
 	uint64_t gone_at; /* when the rendezvous was seen to have ended; 0: it has not */
 	struct pace pace; /* what --bandwidth lets go */
+	struct way way;   /* and what other moves let */
 	unsigned share;   /* what the vCPUs are left with, and since when */
 	uint64_t share_at;
 	uint64_t copy_at;           /* when the first round began */
@@ -196,6 +197,7 @@ static void pump_do_freeze(struct pump *p)
 	int r;
 
 	urgency_set(URGENCY_HIGH);
+	way_frozen(&p->way, true);
 	p->freeze_at = clock_mono_ns();
 	pump_share(p, p->share);
 	p->out->predicted_blackout_ns = p->s.predicted_ns;
@@ -275,7 +277,10 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 		p->out->committed = true;
 		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_COMMIT });
 		break;
-	case SOURCE_DO_THAW: p->a->ops->thaw(p->a->vm); break;
+	case SOURCE_DO_THAW:
+		p->a->ops->thaw(p->a->vm);
+		way_frozen(&p->way, false);
+		break;
 	case SOURCE_DO_ABORT: pump_do_abort(p); break;
 	case SOURCE_DO_UNTRACK: p->a->ops->track_stop(p->a->vm); break;
 	case SOURCE_DO_FINISH: p->finished = true; break;
@@ -291,16 +296,18 @@ static bool pump_is_zero(void *arg, uint32_t region, uint64_t page)
 	return gmem_page_is_zero(m->regions[region].host + (page << GMEM_PAGE_SHIFT));
 }
 
-/* Whether --bandwidth lets something go now. A frozen guest is not kept waiting. */
+/* Whether something may go now: for --bandwidth, and for others. A frozen guest does not wait. */
 static bool pump_may_send(struct pump *p)
 {
 	struct xport_stats st;
 	uint64_t now;
 
-	if (!p->pace.rate || p->s.frozen)
+	if (p->s.frozen)
 		return true;
 	now = clock_mono_ns();
-	if (pace_may_send(&p->pace, now))
+	if (way_give(&p->way, now))
+		pace_stop(&p->pace);
+	else if (pace_may_send(&p->pace, now))
 		return true;
 	if (pace_wants_idle(&p->pace)) {
 		p->a->xport->stats(p->x, &st);
@@ -361,6 +368,7 @@ static void pump_msg(struct pump *p, const struct xport_event *xe)
 	case WIRE_LOADED: pump_simple(p, SOURCE_EV_LOADED, m.load_ns, 0, 0); return;
 	case WIRE_THAWED:
 		p->thawed_at = clock_mono_ns();
+		way_frozen(&p->way, false);
 		pump_simple(p, SOURCE_EV_THAWED, 0, 0, 0);
 		return;
 	case WIRE_ABORT:
@@ -543,6 +551,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 
 	p.start = p.copy_at = p.share_at = clock_mono_ns();
 	pace_init(&p.pace, a->params.bandwidth, p.start);
+	p.way = a->way;
 	p.share = out->share_least = SOURCE_SHARE_FULL;
 	p.next_progress = p.start;
 	r = pump_init(&p, e);
@@ -569,6 +578,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 		*e = p.s.err;
 	r = p.s.state == SOURCE_DONE ? 0 : p.s.err.code;
 out:
+	way_frozen(&p.way, false);
 	urgency_set(URGENCY_NORMAL);
 	near_leave(&p.near);
 	quiesce_fini(&p.quiesce);

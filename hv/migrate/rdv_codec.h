@@ -19,7 +19,8 @@ enum rdv_type {
 	RDV_CAN = 8,
 	RDV_DEFINE = 9,
 	RDV_KEPT = 10, /* empty */
-	RDV_LAST = RDV_KEPT,
+	RDV_BUSY = 11, /* body: string, why not now */
+	RDV_LAST = RDV_BUSY,
 };
 
 /* @memory: bytes that will move; 0 from the target. */

@@ -149,13 +149,15 @@ static int rdv_expect(
 
 	if (r || f->type == type)
 		return r;
-	if (f->type != RDV_REFUSE)
+	if (f->type != RDV_REFUSE && f->type != RDV_BUSY)
 		return err_set(e, -EPROTO, "the peer spoke out of turn (frame %u instead of %u)",
 			f->type, type);
 	b = rbuf_of(f->body, f->len);
 	rbuf_str(&b, why, sizeof(why));
 	if (!rbuf_done(&b))
 		return err_set(e, -EPROTO, "the peer refused without a readable reason");
+	if (f->type == RDV_BUSY)
+		return err_set(e, -EUSERS, "the target is busy: %s", why);
 	return err_set(e, -ECONNREFUSED, "the target refused: %s", why);
 }
 
@@ -328,15 +330,25 @@ int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct
 
 /* ---- the target's half -------------------------------------------------------------------- */
 
-void rdv_refuse_send(int fd, const char *reason)
+static void rdv_reason_send(int fd, enum rdv_type type, const char *reason)
 {
 	struct wbuf w;
 
 	wbuf_init(&w);
 	wbuf_str(&w, reason);
 	/* a second is enough for one packet; if it does not leave, the source sees the close */
-	rdv_send(fd, RDV_REFUSE, &w, clock_mono_ns() + NSEC_PER_SEC, NULL);
+	rdv_send(fd, type, &w, clock_mono_ns() + NSEC_PER_SEC, NULL);
 	wbuf_fini(&w);
+}
+
+void rdv_refuse_send(int fd, const char *reason)
+{
+	rdv_reason_send(fd, RDV_REFUSE, reason);
+}
+
+void rdv_busy_send(int fd, const char *reason)
+{
+	rdv_reason_send(fd, RDV_BUSY, reason);
 }
 
 int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e)

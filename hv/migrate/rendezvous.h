@@ -7,6 +7,7 @@
  *   source: HELLO(magic, protocol, software)     target: HELLO(the same)
  *           and the bytes that will move                 CAN(its transports), once it has looked
  *   source: OFFER(guest)                         target: ACCEPT(port, token) | REFUSE(reason)
+ *                                                        | BUSY(reason): not now
  *           or DEFINE(a definition, no guest)            KEPT | REFUSE(reason), and that is all
  *   source: PING x n                             target: PONG(real time)  -> clock offset, RTT
  *
@@ -86,7 +87,10 @@ int rdv_meet(int fd, uint64_t memory, uint64_t timeout_ns, struct err *e);
 /* Source: what the target can do. A target that has just answered may still have to load drivers.
  */
 int rdv_can_read(int fd, struct rdv_transports *there, uint64_t timeout_ns, struct err *e);
-/* Source: OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's words. */
+/*
+ * Source: OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's words;
+ * -EUSERS where it takes no more guests at this moment: it is worth another try.
+ */
 int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, uint64_t timeout_ns,
 	struct err *e);
 /* Source: DEFINE out, of an offer with `definition` set; 0 once the target keeps it. Refusals as
@@ -105,6 +109,8 @@ int rdv_accept_send(int fd, const struct rdv_accept *a, uint64_t timeout_ns, str
 /* ... a DEFINE. */
 int rdv_kept_send(int fd, uint64_t timeout_ns, struct err *e);
 void rdv_refuse_send(int fd, const char *reason);
+/* ... not now. In place of any answer, as a refusal. */
+void rdv_busy_send(int fd, const char *reason);
 /* Target: answers PINGs until the source ends the measurement. */
 int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e);
 

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Giving way: while another guest that leaves over the same link is frozen, a copy phase posts
+ * nothing, so that the other's last pages have the link. Pure but for what it is told to call.
+ * Invariant: a guest that is frozen itself never gives way, and nobody does for longer than
+ * WAY_MOST_NS in a row: a move that hangs in its blackout does not stop the others.
+ * Next in the flow: pump_source.c asks before each post; hv/ctl/giveway.h is how moves tell.
+ */
+#ifndef WATARI_MIGRATE_WAY_H
+#define WATARI_MIGRATE_WAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WAY_LOOK_NS (500ull * 1000) /* between looks for a frozen guest */
+#define WAY_MOST_NS (1000ull * 1000000)
+
+struct way {
+	void (*frozen)(void *arg, bool frozen); /* tells that this guest is, or is not any more */
+	bool (*others_frozen)(void *arg);       /* asks for another; both may be NULL */
+	void *arg;
+	uint64_t look, since; /* when to look again; since when another is frozen, 0: none is */
+};
+
+static inline void way_frozen(const struct way *w, bool frozen)
+{
+	if (w->frozen)
+		w->frozen(w->arg, frozen);
+}
+
+/* Whether nothing is to be posted at @now. */
+static inline bool way_give(struct way *w, uint64_t now)
+{
+	if (!w->others_frozen)
+		return false;
+	if (now >= w->look) {
+		w->look = now + WAY_LOOK_NS;
+		if (!w->others_frozen(w->arg))
+			w->since = 0;
+		else if (!w->since)
+			w->since = now;
+	}
+	return w->since && now - w->since < WAY_MOST_NS;
+}
+
+#endif
