@@ -21,7 +21,8 @@ static const struct {
 	{ "memory_bytes", "memory", STATUS_BYTES },
 	{ "allocated_bytes", "allocated", STATUS_BYTES },
 	{ "tracking", "dirty tracking", STATUS_TEXT },
-	{ "uptime_ns", "uptime here", STATUS_TIME },
+	{ "uptime_ns", "uptime", STATUS_TIME },
+	{ "here_ns", "of it here", STATUS_TIME },
 	{ "serial", "serial", STATUS_TEXT },
 	{ "kernel", "kernel", STATUS_TEXT },
 };

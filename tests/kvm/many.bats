@@ -76,9 +76,7 @@ incoming() {
 		leave A "bird$i" "$PORT" --max-moves 10 --bandwidth "$((i == 4 ? 1 : 10))M"
 		moves+=("$MOVE")
 	done
-	for i in {0..9}; do
-		until_ok 20 phase_is A "bird$i" copy
-	done
+	until_ok 60 phase_is A bird4 copy
 	kill -9 "$(field B bird4 pid)"
 	kill -0 "${moves[4]}"
 	for i in {0..9}; do
@@ -103,16 +101,16 @@ incoming() {
 	for name in bird fish cat dog; do
 		start A "$name" --memory 128M --append "$LARGE"
 	done
-	leave A bird "$PORT" --max-moves 1 --bandwidth 10M; bird=$MOVE
-	until_ok 10 phase_is A bird copy
+	leave A bird "$PORT" --max-moves 1 --bandwidth 1M; bird=$MOVE
+	until_ok 30 phase_is A bird copy
 	fails "guest 'fish' cannot leave now: it would have to wait for 1 move of this host, as many as may go at once: guest bird to 127.0.0.1:$PORT" \
 		on A migrate fish --to "127.0.0.1:$PORT" --max-moves 1 --no-wait
 	leave A fish "$PORT" --max-moves 1; fish=$MOVE
-	until_ok 10 phase_is A fish waiting
+	until_ok 30 phase_is A fish waiting
 	leave A cat "$PORT" --max-moves 1; cat=$MOVE
-	until_ok 10 phase_is A cat waiting
+	until_ok 30 phase_is A cat waiting
 	leave A dog "$PORT" --max-moves 1; dog=$MOVE
-	until_ok 10 phase_is A dog waiting
+	until_ok 30 phase_is A dog waiting
 	fails "on a move already" on A migrate fish --to "127.0.0.1:$PORT"
 	[[ $(on A status fish) == *"waits for "*"guest bird to 127.0.0.1:$PORT"* ]]
 	[[ $(field A cat migration.waits_for) == *"; 1 before it in line" ]]
@@ -125,16 +123,17 @@ incoming() {
 	! wait "$dog"
 	took=$(((${EPOCHREALTIME/[.,]/} - begin) / 1000))
 	echo "given up after $took ms"
-	[ "$took" -lt 2000 ]
+	[ "$took" -lt 5000 ] # two commands and two ends; either took half a second at most
 	kill -0 "$bird" # it was not waited for
 	grep -q "cancelled while it waited for its turn" cat.move
 	grep -q "was given up: " dog.move
 	lives A cat
 	lives A dog
-	wait "$bird"
+	on A cancel bird
+	! wait "$bird"
 	wait "$fish"
 	grep -q "^waiting for 1 move of this host" fish.move
-	lives B bird
+	lives A bird
 	lives B fish
 	until_ok 5 test "$(places A '*')" -eq 0
 }
@@ -143,16 +142,16 @@ incoming() {
 	receiver B --max-moves 1
 	start A bird --memory 128M --append "$LARGE"
 	start C fish --memory 64M --append "$SMALL"
-	leave A bird "$PORT" --bandwidth 10M; bird=$MOVE
-	until_ok 10 phase_is A bird copy
+	leave A bird "$PORT" --bandwidth 1M; bird=$MOVE
+	until_ok 30 phase_is A bird copy
 	fails "the target is busy: 1 move of this host, as many as may go at once: guest bird from 127.0.0.1" \
 		on C migrate fish --to "127.0.0.1:$PORT" --no-wait
 	leave C fish "$PORT"; fish=$MOVE
-	until_ok 10 phase_is C fish waiting
-	wait "$bird"
+	until_ok 30 phase_is C fish waiting
+	on A cancel bird
 	wait "$fish"
 	grep -q "^waiting for the target" fish.move
-	lives B bird
+	lives A bird
 	lives B fish
 }
 
@@ -161,7 +160,7 @@ incoming() {
 	start A bird --memory 128M --append "$LARGE"
 	start C bird --memory 64M --append "$SMALL"
 	leave A bird "$PORT" --bandwidth 10M; bird=$MOVE
-	until_ok 10 phase_is A bird copy
+	until_ok 30 phase_is A bird copy
 	fails "a guest named 'bird' lives here already" on C migrate bird --to "127.0.0.1:$PORT"
 	wait "$bird"
 	lives B bird
