@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* watari status: all that a guest's process says of it. Next in the flow: hv/ctl/guest.c. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "hv/base/size.h"
 #include "hv/cmd/ask.h"
+#include "hv/ctl/history.h"
 
 /* How a number is to be shown. */
 enum status_form { STATUS_TEXT, STATUS_COUNT, STATUS_BYTES, STATUS_TIME };
@@ -61,6 +63,19 @@ static void status_tell(const char *name, const json_t *answer)
 		status_line("waits for", json_object_get(move, "waits_for"), STATUS_TEXT);
 }
 
+/* It does not live here: the record says if it left, and where it went. */
+static void status_explain(const char *name, struct err *e)
+{
+	json_t *left;
+
+	if (e->code != -ENOENT || !history_left(ctl_state_dir(), name, &left))
+		return;
+	err_set(e, -ENOENT, "there is no guest named '%s' here: it moved to %s at %s", name,
+		json_string_value(json_object_get(left, "to")),
+		json_string_value(json_object_get(left, "time")));
+	json_decref(left);
+}
+
 int cmd_status(int argc, char **argv)
 {
 	static const struct ask a = {
@@ -68,6 +83,7 @@ int cmd_status(int argc, char **argv)
 		.doc = "Tell how guest NAME is: running, paused, migrating, incoming, stopped or "
 		       "in-doubt; its process, size, and how its dirty pages are found.",
 		.tell = status_tell,
+		.explain = status_explain,
 	};
 
 	return ask_run(&a, argc, argv);
