@@ -34,7 +34,7 @@ SAN_tsan  := -fsanitize=thread
 SAN       := $(SAN_$(VARIANT))
 
 # ---- the house: archives, in the order of who may include whom -----------------------------------
-HV_DIRS    := hv/base hv/mem hv/kvm hv/dev hv/boot hv/vm hv/migrate hv/migrate/xport hv/ctl
+HV_DIRS    := hv/base hv/mem hv/kvm hv/dev hv/boot hv/vm hv/migrate hv/migrate/xport hv/preflight hv/ctl
 DIRS       := $(HV_DIRS) transport-tcp transport-rdma bench hv/cmd
 archive     = $(B)/$(subst /,_,$(1)).a
 objs        = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c))
@@ -47,16 +47,17 @@ LINK_kvm     := hv/kvm hv/mem hv/base
 LINK_dev     := hv/dev hv/mem hv/base
 LINK_boot    := hv/boot hv/mem hv/base
 LINK_migrate := hv/migrate hv/mem hv/base
+LINK_preflight := hv/preflight hv/kvm hv/mem hv/base
 LINK_xport   := hv/migrate/xport hv/base
 LINK_tcp     := transport-tcp $(LINK_xport)
 LINK_rdma    := transport-rdma $(LINK_xport)
 LINK_vm      := hv/vm hv/kvm hv/dev hv/boot hv/migrate hv/mem hv/base
-LINK_ctl     := hv/ctl $(LINK_vm)
-LINK_cmd     := hv/cmd bench hv/ctl transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
+LINK_ctl     := hv/ctl hv/preflight $(LINK_vm)
+LINK_cmd     := hv/cmd bench hv/ctl hv/preflight transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
 # The one file of hv/cmd that is fuzzed, with what it needs.
-LINK_inifile := hv/ctl $(LINK_vm)
+LINK_inifile := hv/ctl hv/preflight $(LINK_vm)
 FUZZ_SRC_inifile := hv/cmd/inifile.c
-LINK_bench   := bench hv/ctl transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
+LINK_bench   := bench hv/ctl hv/preflight transport-tcp transport-rdma hv/migrate/xport $(LINK_vm)
 
 .PHONY: all help demo check lint fmt lab fuzz bench install clean asan ubsan tsan deps tests
 

@@ -17,7 +17,7 @@
 #include "hv/base/size.h"
 
 #define CAMPAIGN_STRIKES  2 /* turns in a row that may fail: a crowded machine is no verdict */
-#define CAMPAIGN_GUESS_NS (8 * NSEC_PER_SEC) /* a turn, before the first one is over */
+#define CAMPAIGN_GUESS_NS (6 * NSEC_PER_SEC) /* a move, before the first one is over */
 
 /* The one case that runs, and where. */
 struct stage {
@@ -45,7 +45,7 @@ static int campaign_kvm(struct err *e)
 
 /* ---- starting a guest ---- */
 
-/* The guest of series @i runs when this returns. */
+/* The guest of series @i is there when this returns; a new one runs. */
 static int campaign_up(struct stage *s, unsigned i, struct err *e)
 {
 	struct bench_series *r = &s->series[i];
@@ -54,7 +54,7 @@ static int campaign_up(struct stage *s, unsigned i, struct err *e)
 	int rc;
 
 	if (s->up[i])
-		return r->sys->hold(g, false, e);
+		return 0;
 	*g = (struct bench_guest){ .sys = r->sys,
 		.variant = r->variant,
 		.config = r->config,
@@ -84,23 +84,31 @@ static void campaign_down(struct stage *s, unsigned i)
 
 /* ---- a turn ---- */
 
-/* What is left to do, from what turns have taken so far. */
-static uint64_t campaign_eta(const struct campaign *k)
+static unsigned campaign_left(const struct campaign *k, const struct bench_series *s)
 {
 	unsigned each = k->plan->runs + k->plan->warm_ups;
-	uint64_t eta = 0, guess = 0, known = 0;
+
+	return s->refused[0] ? 0 : each - s->warmed - s->done;
+}
+
+/* What is left to do, from what moves and starts have taken so far. */
+static uint64_t campaign_eta(const struct campaign *k)
+{
+	uint64_t eta = 0, guess = 0;
+	unsigned known = 0;
 
 	for (unsigned i = 0; i < k->nseries; i++) {
-		guess += k->series[i].turn_ns;
-		known += k->series[i].turn_ns != 0;
+		const struct bench_series *s = &k->series[i];
+
+		guess += steps_total(&s->spent);
+		known += s->moves;
 	}
 	guess = known ? guess / known : CAMPAIGN_GUESS_NS;
 	for (unsigned i = 0; i < k->nseries; i++) {
 		const struct bench_series *s = &k->series[i];
+		uint64_t own = s->moves ? steps_total(&s->spent) / s->moves : guess;
 
-		if (s->refused[0])
-			continue;
-		eta += (each - s->warmed - s->done) * (s->turn_ns ? s->turn_ns : guess);
+		eta += campaign_left(k, s) * own;
 	}
 	return eta;
 }
@@ -141,29 +149,81 @@ static void campaign_say(
 	campaign_damage(s->p, &r->verify);
 }
 
-/* A move of series @i. An error is the whole campaign's; a system's own is noted in the series. */
-static int campaign_turn(struct stage *s, unsigned i, struct err *e)
+/* A move that did not come to an end: once more, or no more. */
+static void campaign_strike(struct stage *s, unsigned i, struct err *why)
+{
+	struct bench_series *r = &s->series[i];
+	char words[200];
+
+	if (r->sys != &bench_watari && ends_last_words(s->ends->peer_log, words, sizeof(words))[0])
+		err_wrap(why, "%.200s", words);
+	if (++r->strikes < CAMPAIGN_STRIKES) {
+		progress_line(s->p, "%s: %s; once more with another guest", r->label, why->msg);
+	} else {
+		progress_line(s->p, "%s: %s; no more moves of it in this case", r->label, why->msg);
+		snprintf(r->refused, sizeof(r->refused), "%.250s", why->msg);
+	}
+	if (r->sys == &bench_watari)
+		ends_print_logs(s->ends, s->p->out);
+	campaign_down(s, i);
+}
+
+static void campaign_done(
+	struct stage *s, unsigned i, const char *which, bool warm, struct bench_run *run)
+{
+	struct bench_series *r = &s->series[i];
+
+	r->strikes = 0;
+	r->last_ns = run->failed ? r->last_ns : run->window_ns;
+	for (unsigned step = 0; step < STEPS; step++)
+		r->spent.ns[step] += run->steps.ns[step];
+	r->moves++;
+	if (!run->failed && !s->k->plan->still)
+		quiet_join(&r->quiet, run);
+	r->verify_failed |= run->verify_done && !verify_passed(&run->verify);
+	if (warm) {
+		r->warmed++;
+	} else {
+		r->failed += run->failed;
+		r->run[r->done++] = *run;
+	}
+	campaign_say(s, r, which, run);
+	if (warm)
+		bench_run_free(run);
+}
+
+/*
+ * A move of series @i, with another to follow if @more. 1: it came to an end; 0: it did not, which
+ * is noted in the series; an error is the whole campaign's.
+ */
+static int campaign_move(
+	struct stage *s, unsigned i, struct bench_chain *chain, bool more, struct err *e)
 {
 	struct bench_series *r = &s->series[i];
 	const struct bench_plan *plan = s->k->plan;
 	bool warm = r->warmed < plan->warm_ups;
-	bool peer = r->sys != &bench_watari;
 	struct bench_how how = { .quiet_ns = plan->still ? r->last_ns
 							 : quiet_wanted(&r->quiet, r->last_ns),
 		.warm = &s->warm,
+		.chain = chain,
+		.more = more,
 		.still = plan->still,
 		/* The peer's guest verifies itself; comparing as well takes longer than moving. */
-		.verify = !peer || plan->verify_peer || warm || r->done + 1 == plan->runs };
+		.verify = r->sys == &bench_watari || plan->verify_peer || warm ||
+			  r->done + 1 == plan->runs };
 	struct bench_run run = { 0 };
 	struct err why = { 0 };
-	uint64_t start = clock_mono_ns();
-	char which[32], words[200];
-	int rc = campaign_up(s, i, &why);
+	char which[32];
+	int rc;
 
 	snprintf(which, sizeof(which), warm ? "warm-up" : "move %u/%u", r->done + 1, plan->runs);
+	steps_start(&run.steps, clock_mono_ns());
+	rc = campaign_up(s, i, &why);
+	steps_take(&run.steps, STEP_BOOT, clock_mono_ns());
 	progress_step(s->p, "%s, %s", r->label, which);
 	if (rc == 0 && !plan->still)
 		rc = warm_fill(&s->warm, bench_config_filled(r->config), s->ends, &why);
+	steps_take(&run.steps, STEP_WARM, clock_mono_ns());
 	if (rc == 0)
 		rc = bench_move(&s->guest[i], &how, s->p, &run, &why);
 	if (rc == -ECANCELED) {
@@ -171,38 +231,28 @@ static int campaign_turn(struct stage *s, unsigned i, struct err *e)
 		return rc;
 	}
 	if (rc < 0) {
-		if (peer && ends_last_words(s->ends->peer_log, words, sizeof(words))[0])
-			err_wrap(&why, "%.200s", words);
-		if (++r->strikes < CAMPAIGN_STRIKES) {
-			progress_line(
-				s->p, "%s: %s; once more with another guest", r->label, why.msg);
-		} else {
-			progress_line(s->p, "%s: %s; no more moves of it in this case", r->label,
-				why.msg);
-			snprintf(r->refused, sizeof(r->refused), "%.250s", why.msg);
-		}
-		if (r->sys == &bench_watari)
-			ends_print_logs(s->ends, s->p->out);
-		campaign_down(s, i);
+		bench_chain_end(chain); /* it looks at the guest, which goes now */
+		campaign_strike(s, i, &why);
 		return 0;
 	}
-	r->strikes = 0;
-	r->last_ns = run.failed ? r->last_ns : run.window_ns;
-	r->turn_ns = clock_mono_ns() - start;
-	if (!run.failed && !plan->still)
-		quiet_join(&r->quiet, &run);
-	r->verify_failed |= run.verify_done && !verify_passed(&run.verify);
-	campaign_say(s, r, which, &run);
-	if (warm) {
-		r->warmed++;
-		bench_run_free(&run);
-	} else {
-		r->failed += run.failed;
-		r->run[r->done++] = run;
-	}
+	campaign_done(s, i, which, warm, &run);
+	return 1;
+}
+
+/* A turn of series @i: moves with one window between each two. */
+static int campaign_turn(struct stage *s, unsigned i, struct err *e)
+{
+	unsigned left = campaign_left(s->k, &s->series[i]), turn = bench_plan_turn(s->k->plan);
+	unsigned moves = left < turn ? left : turn;
+	struct bench_chain chain = { 0 };
+	int rc = 1;
+
+	for (unsigned n = 0; n < moves && rc == 1; n++)
+		rc = campaign_move(s, i, &chain, n + 1 < moves && !s->k->plan->still, e);
+	bench_chain_end(&chain);
 	if (!s->keep)
 		campaign_down(s, i);
-	return 0;
+	return rc < 0 ? rc : 0;
 }
 
 /* ---- a case ---- */
@@ -212,6 +262,8 @@ static int campaign_case(struct stage *s, unsigned number, struct err *e)
 	const struct bench_plan *plan = s->k->plan;
 	const struct bench_config *c = &plan->cases[number];
 	unsigned cpus = plan->pin.text ? (unsigned)CPU_COUNT(&plan->pin.set) : s->k->machine.cpus;
+	unsigned each = bench_plan_turn(plan);
+	unsigned turns = (plan->runs + plan->warm_ups + each - 1) / each;
 	char title[256];
 	int rc = 0;
 
@@ -227,7 +279,7 @@ static int campaign_case(struct stage *s, unsigned number, struct err *e)
 		progress_line(s->p,
 			"  memory is short: every move has a guest started for it, which takes longer");
 	memset(s->up, 0, sizeof(s->up));
-	for (unsigned turn = 0; turn < plan->runs + plan->warm_ups && rc == 0; turn++)
+	for (unsigned turn = 0; turn < turns && rc == 0; turn++)
 		for (unsigned i = 0; i < s->n && rc == 0; i++) {
 			unsigned which = (turn + i) % s->n;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A whole measurement: for every case of a plan, each system's guest is started, then the systems
- * take turns, a move each, in an order that rotates. Whoever's turn it is not stands still.
- * Next in the flow: report.h.
+ * take turns of a few moves (bench_plan_turn()), in an order that rotates. Whoever's turn it is not
+ * stands still. Next in the flow: report.h.
  */
 #ifndef WATARI_BENCH_CAMPAIGN_H
 #define WATARI_BENCH_CAMPAIGN_H
@@ -28,7 +28,8 @@ struct bench_series {
 	uint64_t fill_bytes;
 	uint64_t last_ns;   /* how long its last move took */
 	struct quiet quiet; /* the windows before its moves */
-	uint64_t turn_ns;   /* and a whole turn */
+	struct steps spent; /* on all its moves that came to an end, */
+	unsigned moves;     /* so many of them */
 	unsigned strikes;   /* turns in a row that failed */
 	bool verify_failed; /* in a warm-up, too */
 };

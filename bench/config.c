@@ -140,6 +140,12 @@ int bench_config_set(struct bench_config *c, const char *name, const char *value
 				"--on-stall '%s' is not one of throttle, freeze, abort", value);
 		return 0;
 	}
+	if (strcmp(name, "thp") == 0) {
+		c->thp = strcmp(value, "on") == 0;
+		return c->thp || strcmp(value, "off") == 0
+			       ? 0
+			       : err_set(e, -EINVAL, "--thp '%s' is neither on nor off", value);
+	}
 	if (strcmp(name, "test-stall") == 0)
 		return config_test_stall(c, value, e);
 	if (strcmp(name, "pattern") == 0) {
@@ -208,6 +214,8 @@ const char *bench_config_title(const struct bench_config *c, char *buf, size_t n
 	if (c->on_stall != MIG_ON_STALL_THROTTLE)
 		k += (size_t)snprintf(rest + k, sizeof(rest) - k, ", %s on stall",
 			mig_on_stall_name(c->on_stall));
+	if (c->thp)
+		k += (size_t)snprintf(rest + k, sizeof(rest) - k, ", huge pages");
 	if (c->test_stall_ns)
 		snprintf(rest + k, sizeof(rest) - k, ", TEST STALL of %" PRIu64 " us",
 			(uint64_t)(c->test_stall_ns / NSEC_PER_USEC));

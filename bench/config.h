@@ -27,6 +27,7 @@ struct bench_config {
 	unsigned vcpus;             /* 1 .. BENCH_CPUS_MAX */
 	unsigned streams;           /* data connections of a move */
 	enum mig_on_stall on_stall; /* what to do about a guest that dirties too fast */
+	bool thp;                   /* of transparent huge pages, either system's guest */
 	uint64_t test_stall_ns;     /* watari stands still so long while the guest is frozen */
 	enum bench_pattern pattern;
 	enum bench_content content;

@@ -40,7 +40,7 @@ static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, "Of these a list: each is measured in every case.", 2 },
 	{ "transport", KEY_FIRST + 14, "NAME", 0, "how memory travels (default: tcp)", 2 },
 	{ "peer-mode", KEY_FIRST + 15, "NAME", 0,
-		"precopy, multifd, zero-copy, postcopy (default: all)", 2 },
+		"precopy, multifd, zero-copy (these by default), postcopy; or all", 2 },
 	{ NULL, 0, NULL, 0, "The measurement:", 3 },
 	{ "peer", KEY_FIRST + 17, "qemu", 0, "measure QEMU as well, in turns", 3 },
 	{ "peer-binary", KEY_FIRST + 18, "FILE", 0, "which (default: qemu-system-x86_64)", 3 },
@@ -57,6 +57,8 @@ static const struct argp_option options[] = {
 	{ "pin-observer", KEY_FIRST + 24, "CPU", 0, "and the observer's thread to this one", 3 },
 	{ "json", KEY_FIRST + 25, "FILE", 0, "write the results as JSON, - for stdout", 3 },
 	{ "html", KEY_FIRST + 26, "FILE", 0, "write a page with plots (needs gnuplot)", 3 },
+	{ "thp", KEY_FIRST + 27, "off|on", 0,
+		"guest memory of transparent huge pages, the peer's as well (default: off)", 1 },
 	{ 0 },
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]) - 1)

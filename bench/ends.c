@@ -26,6 +26,7 @@
 
 #define ENDS_START_NS (10 * NSEC_PER_SEC)
 #define ENDS_STOP_NS  (3 * NSEC_PER_SEC)
+#define ENDS_LEAVE_NS (5 * NSEC_PER_SEC)
 #define ENDS_POLL_MS  5
 
 /* How a child ends that has not become what it should: as a shell has it. */
@@ -179,6 +180,24 @@ int ends_wait(struct bench_ends *x, int fd, int ms, struct err *e)
 		return err_set(
 			e, -ECANCELED, "ended by a signal (%s)", strsignal((int)s.ssi_signo));
 	return 0;
+}
+
+void ends_leave(struct bench_ends *x, pid_t pid)
+{
+	ends_left(x); /* one at a time */
+	x->leaving = pid;
+}
+
+void ends_left(struct bench_ends *x)
+{
+	uint64_t end = clock_mono_ns() + ENDS_LEAVE_NS;
+
+	while (x->leaving && waitpid(x->leaving, NULL, WNOHANG) == 0) {
+		if (clock_mono_ns() > end)
+			kill(x->leaving, SIGKILL);
+		poll(NULL, 0, ENDS_POLL_MS);
+	}
+	x->leaving = 0;
 }
 
 /* The port in "listening on ADDR:PORT" once that line is whole in @n's output; 0 before. */

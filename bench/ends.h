@@ -33,7 +33,8 @@ struct bench_ends {
 	char kernel[ENDS_PATH_MAX];   /* the bench guest's ELF */
 	char peer_log[ENDS_PATH_MAX]; /* what a peer's processes print on stderr */
 	struct bench_end end[2];
-	int signals; /* signalfd */
+	pid_t leaving; /* a child that was told to end, ends_leave(); 0: none */
+	int signals;   /* signalfd */
 	sigset_t old_mask;
 	/* Processors its processes, and the observer, are confined to; NULL: wherever they may. */
 	const struct pin *pin, *pin_observer;
@@ -63,6 +64,11 @@ struct ends_child ends_self(const struct bench_end *n);
  * could not be started; then *@pid is 0.
  */
 int ends_alive(pid_t *pid, const char *what, struct err *e);
+
+/* Child @pid has been told to end, and may do so while other things are done. */
+void ends_leave(struct bench_ends *x, pid_t pid);
+/* Waits until it has, and after a while makes it: before anything is measured. */
+void ends_left(struct bench_ends *x);
 
 /*
  * Sleeps up to @ms, or until a signal asks to end (-ECANCELED, named in @e). @fd (-1: none) being

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the order of a measured move (see move.h): quiet window, gaps restarted, the move, the guest
- * found again, a second more, gaps read, and only then a pause to verify. Nothing of the measuring
- * may fall into the windows but the observer, which is in both, and looks at the costs.
- * Next in the flow: bench/campaign.c.
+ * Owns the order of a measured move (see move.h): quiet window, the guest held and the target
+ * prepared, gaps restarted, the move, the guest found again, a second more, gaps read, and only
+ * then a pause to verify. Nothing of the measuring may fall into the windows but the observer,
+ * which is in all of them, and looks at the costs. Next in the flow: bench/campaign.c.
  */
 #include "bench/move.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,27 +103,42 @@ static int move_arm(struct trace *t, const struct observed *o, struct err *e)
 	return rc;
 }
 
-/* The windows of a move, CLOCK_MONOTONIC. */
+/* The times of a move, CLOCK_MONOTONIC. */
 struct move_times {
-	uint64_t quiet, start, moved, end;
-	struct observe_sample before, at_start, at_end;
+	uint64_t awake, start, moved, end;
+	struct observe_sample at_start, at_end;
 };
 
-static int move_quiet(struct bench_guest *g, struct trace *t, uint64_t ns, struct move_times *m,
-	struct bench_run *out, struct err *e)
+static void move_take(struct bench_run *out, enum bench_step step)
 {
-	int rc = move_arm(t, &g->at, e);
+	steps_take(&out->steps, step, clock_mono_ns());
+}
 
-	m->quiet = clock_mono_ns();
-	observe_count(&g->at, &m->before);
+/* A window without a move, @o running. */
+static int move_calm(
+	struct trace *t, const struct observed *o, uint64_t ns, struct bench_calm *c, struct err *e)
+{
+	struct observe_sample before, after;
+	int rc = move_arm(t, o, e);
+
+	c->span.from = clock_mono_ns();
+	observe_count(o, &before);
 	if (rc == 0)
-		rc = move_sleep(t, m->quiet + ns, e);
-	out->quiet_ns = clock_mono_ns() - m->quiet;
-	out->quiet_gap_ns = observe_gap_ns(&g->at, NULL);
-	out->quiet_seen = watch_window(&t->watch);
-	observe_count(&g->at, &m->at_start);
-	out->rate_before = move_rate(&m->before, &m->at_start);
+		rc = move_sleep(t, c->span.from + ns, e);
+	c->span.to = clock_mono_ns();
+	c->gap_ns = observe_gap_ns(o, NULL);
+	c->seen = watch_window(&t->watch);
+	observe_count(o, &after);
+	c->rate = move_rate(&before, &after);
 	return rc;
+}
+
+static void move_calm_note(const struct bench_calm *c, struct bench_run *out)
+{
+	out->quiet_ns = c->span.to - c->span.from;
+	out->quiet_gap_ns = c->gap_ns;
+	out->quiet_seen = c->seen;
+	out->rate_before = c->rate;
 }
 
 /* Waits until every vCPU has ticked at the target. */
@@ -192,32 +208,50 @@ static int move_still(struct bench_guest *g, struct trace *t, uint64_t ns, struc
 	return rc;
 }
 
-/* The buckets from a second before the request to a second after the move. */
-static int move_buckets(
-	const struct watch *w, const struct move_times *m, struct bench_run *out, struct err *e)
+/* The first bucket that begins at or after @ns; of the very first no earlier count is known. */
+static uint64_t move_bucket(const struct watch *w, uint64_t ns)
 {
-	uint64_t from = m->start - NSEC_PER_SEC, first, last;
+	uint64_t n =
+		ns > w->start_ns ? (ns - w->start_ns + WATCH_BUCKET_NS - 1) / WATCH_BUCKET_NS : 0;
+
+	n = n ? n : 1;
+	return n < w->buckets ? n : w->buckets;
+}
+
+static uint32_t move_work(const struct watch *w, uint64_t bucket)
+{
+	uint64_t n = w->bucket[bucket].pages - w->bucket[bucket - 1].pages;
+
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+/*
+ * The time line: the last second of the quiet window, then from the request to a second after the
+ * move. What the bench did in between is cut out.
+ */
+static int move_buckets(const struct watch *w, const struct bench_calm *c,
+	const struct move_times *m, struct bench_run *out, struct err *e)
+{
+	uint64_t from = c->span.to - NSEC_PER_SEC, start = move_bucket(w, m->start);
+	uint64_t b0 = move_bucket(w, from > c->span.from ? from : c->span.from);
+	uint64_t b1 = move_bucket(w, c->span.to), end = (m->end - w->start_ns) / WATCH_BUCKET_NS;
 	double rate = out->rate_before * (double)WATCH_BUCKET_NS / 1e9, lost = 0;
 
-	first = from > w->start_ns ? (from - w->start_ns + WATCH_BUCKET_NS - 1) / WATCH_BUCKET_NS
-				   : 1;
-	first = first ? first : 1; /* of the very first, no earlier count is known */
-	last = (m->end - w->start_ns) / WATCH_BUCKET_NS;
-	last = last < w->buckets ? last : w->buckets;
-	if (last <= first)
+	b1 = b1 > b0 ? b1 - 1 : b0; /* the last of them is over before the window is */
+	end = end < w->buckets ? end : w->buckets;
+	if (end <= start)
 		return 0;
-	out->bucket = calloc(last - first, sizeof(*out->bucket));
+	out->bucket = calloc(b1 - b0 + end - start, sizeof(*out->bucket));
 	if (!out->bucket)
 		return err_set(e, -ENOMEM, "no memory for a time line");
-	out->buckets = (unsigned)(last - first);
-	out->first_bucket_ms = (int)((int64_t)(w->start_ns + first * WATCH_BUCKET_NS - m->start) /
-				     (int64_t)NSEC_PER_MSEC);
-	for (uint64_t i = first; i < last; i++) {
-		uint64_t n = w->bucket[i].pages - w->bucket[i - 1].pages;
-
-		out->bucket[i - first] = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
-		if (w->start_ns + i * WATCH_BUCKET_NS >= m->start)
-			lost += rate - (double)n;
+	out->first_bucket_ms =
+		(int)((w->start_ns + start * WATCH_BUCKET_NS - m->start) / NSEC_PER_MSEC) -
+		(int)((b1 - b0) * WATCH_BUCKET_NS / NSEC_PER_MSEC);
+	for (uint64_t i = b0; i < b1; i++)
+		out->bucket[out->buckets++] = move_work(w, i);
+	for (uint64_t i = start; i < end; i++) {
+		out->bucket[out->buckets++] = move_work(w, i);
+		lost += rate - (double)move_work(w, i);
 	}
 	if (rate > 0 && lost > 0)
 		out->work_lost_ms = lost / rate * (double)WATCH_BUCKET_NS / 1e6;
@@ -225,17 +259,15 @@ static int move_buckets(
 }
 
 /* Everything the trace has gathered, into @out. */
-static int move_gather(struct bench_guest *g, struct trace *t, const struct move_times *m,
+static int move_gather(struct trace *t, const struct bench_calm *c, const struct move_times *m,
 	struct bench_run *out, struct err *e)
 {
+	/* The guest has stood still since the window: its rate still holds, its readings do not. */
+	struct watch_span before = { m->awake, m->start }, after = { m->moved, m->end };
 	int64_t lost = 0;
+	int rc;
 
-	watch_stop(&t->watch);
-	if (out->failed)
-		observe_detach(&g->to);
 	out->observer_realtime = t->watch.realtime;
-	if (!out->failed && watch_lost(&t->watch, m->quiet, m->start, m->moved, m->end, &lost))
-		out->lost_ns = lost > 0 ? (uint64_t)lost : 0;
 	out->cpu_source_ns = meter_cpu_ns(&t->source);
 	out->cpu_target_ns = meter_cpu_ns(&t->target);
 	out->peak_source = t->source.peak_bytes;
@@ -244,7 +276,12 @@ static int move_gather(struct bench_guest *g, struct trace *t, const struct move
 	out->point = t->point;
 	out->points = t->points;
 	t->point = NULL;
-	return move_buckets(&t->watch, m, out, e);
+	pthread_mutex_lock(&t->watch.lock);
+	if (!out->failed && watch_lost(&t->watch, c->span, before, after, &lost))
+		out->lost_ns = lost > 0 ? (uint64_t)lost : 0;
+	rc = move_buckets(&t->watch, c, m, out, e);
+	pthread_mutex_unlock(&t->watch.lock);
+	return rc;
 }
 
 /* From the request on. @fatal stays unset if the guest runs on here. */
@@ -256,14 +293,17 @@ static int move_measure(struct bench_guest *g, struct trace *t, const struct ben
 	struct err why = { 0 };
 	int rc;
 
+	observe_count(&g->at, &m->at_start);
 	m->start = clock_mono_ns();
 	if (how->still) {
 		rc = move_still(g, t, how->quiet_ns, m, out, e);
+		move_take(out, STEP_MOVE);
 	} else {
 		meter_start(&t->source, g->at.pid);
 		rc = g->sys->move(g, t, &out->vmm, &out->raw, &stays, &why);
 		trace_moved(t);
 		m->moved = clock_mono_ns();
+		move_take(out, STEP_MOVE);
 		if (rc < 0 && !stays) {
 			if (e)
 				*e = why;
@@ -273,18 +313,34 @@ static int move_measure(struct bench_guest *g, struct trace *t, const struct ben
 		snprintf(out->why, sizeof(out->why), "%.250s", why.msg);
 		rc = out->failed ? 0 : move_after(g, t, m, tsc, out, e);
 	}
+	/* What comes after is what came before the next one. */
+	if (rc == 0 && how->more && !out->failed)
+		rc = move_calm(t, &g->to, MOVE_QUIET_NS, &how->chain->calm, e);
+	m->end = m->moved + MOVE_AFTER_NS;
 	if (rc == 0)
-		rc = move_sleep(t, m->moved + MOVE_AFTER_NS, e);
-	m->end = clock_mono_ns();
+		rc = move_sleep(t, m->end, e);
+	move_take(out, STEP_AFTER);
 	return rc;
 }
 
-/* The guest held, its memory compared, its old home left. */
+static int move_hold(struct bench_guest *g, bool on, struct err *e)
+{
+	int rc = g->held == on ? 0 : g->sys->hold(g, on, e);
+
+	if (rc == 0)
+		g->held = on;
+	return rc;
+}
+
+/* The source's end, the guest held, its memory compared. */
 static int move_settle(
 	struct bench_guest *g, const struct bench_how *how, struct bench_run *out, struct err *e)
 {
-	int rc = g->sys->hold(g, true, e);
+	int rc = how->still ? 0 : g->sys->leave(g, e);
 
+	if (rc == 0)
+		rc = move_hold(g, true, e);
+	move_take(out, STEP_LEAVE);
 	if (rc == 0 && g->to.fd >= 0 && how->verify) {
 		rc = verify_compare(&g->at, &g->to, &out->verify, e);
 		if (rc == 0)
@@ -293,48 +349,116 @@ static int move_settle(
 		if (rc < 0)
 			err_wrap(e, "verifying");
 	}
+	move_take(out, STEP_VERIFY);
 	return rc;
+}
+
+/* The guest runs from now on, and is looked at. */
+static int move_wake(
+	struct bench_guest *g, struct bench_chain *c, struct progress *p, struct err *e)
+{
+	int rc = move_hold(g, false, e);
+
+	if (rc == 0 && !c->going) {
+		rc = trace_start(&c->trace, g->ends, p, &g->at, e);
+		c->going = true; /* whatever of it there is has to be ended */
+	}
+	return rc < 0 ? rc : ends_wait(g->ends, -1, MOVE_SETTLE_MS, e);
+}
+
+static void *move_release(void *warm)
+{
+	warm_release(warm);
+	return NULL;
+}
+
+/*
+ * The guest held, everything that a move needs: the target's process starts while memory is let go
+ * of and the process that the guest left last ends.
+ */
+static int move_prepare(struct bench_guest *g, struct warm *warm, struct err *e)
+{
+	pthread_t thread;
+	int rc = move_hold(g, true, e);
+	bool beside = rc == 0 && warm && pthread_create(&thread, NULL, move_release, warm) == 0;
+
+	if (rc == 0) {
+		rc = g->sys->prepare(g, e);
+		if (rc < 0)
+			err_wrap(e, "preparing the target");
+	}
+	if (beside)
+		pthread_join(thread, NULL);
+	else if (warm)
+		warm_release(warm);
+	ends_left(g->ends);
+	return rc;
+}
+
+/* The guest is where it came to, and what it has left is the next target's memory. */
+static void move_on(struct bench_guest *g, struct warm *warm)
+{
+	if (warm) {
+		warm_keep(warm, g->at.fd);
+		g->at.fd = -1;
+	}
+	observe_detach(&g->at);
+	g->at = g->to;
+	g->to = OBSERVED_NONE;
+}
+
+void bench_chain_end(struct bench_chain *c)
+{
+	if (c->going)
+		trace_free(&c->trace);
+	c->going = false;
 }
 
 int bench_move(struct bench_guest *g, const struct bench_how *how, struct progress *p,
 	struct bench_run *out, struct err *e)
 {
 	uint64_t quiet = how->quiet_ns > MOVE_QUIET_NS ? how->quiet_ns : MOVE_QUIET_NS;
+	struct bench_chain *c = how->chain;
+	struct bench_calm calm = c->calm;
 	struct move_times m = { 0 };
-	struct trace t;
-	int rc;
+	int rc = 0;
 
-	*out = (struct bench_run){ 0 };
 	g->to = OBSERVED_NONE;
-	rc = how->still ? 0 : g->sys->prepare(g, e);
-	if (rc < 0)
-		return err_wrap(e, "preparing the target");
-	rc = trace_start(&t, g->ends, p, &g->at, e);
-	if (rc == 0)
-		rc = ends_wait(g->ends, -1, MOVE_SETTLE_MS, e);
-	if (rc == 0)
-		rc = move_quiet(g, &t, quiet, &m, out, e);
-	if (how->warm)
-		warm_release(how->warm);
-	if (rc == 0)
-		rc = move_arm(&t, &g->at, e);
-	if (rc == 0)
-		rc = move_measure(g, &t, how, &m, out, e);
-	if (rc == 0)
-		rc = move_gather(g, &t, &m, out, e);
-	trace_free(&t);
+	out->quiet_shared = c->going;
+	if (!out->quiet_shared) {
+		ends_left(g->ends);
+		rc = move_wake(g, c, p, e);
+		if (rc == 0)
+			rc = move_calm(&c->trace, &g->at, quiet, &calm, e);
+	}
+	move_calm_note(&calm, out);
+	move_take(out, STEP_QUIET);
 	if (rc == 0 && !how->still)
-		rc = g->sys->leave(g, e);
+		rc = move_prepare(g, how->warm, e);
+	move_take(out, STEP_PREPARE);
+	if (rc == 0)
+		rc = move_wake(g, c, p, e);
+	m.awake = clock_mono_ns();
+	if (rc == 0)
+		rc = move_arm(&c->trace, &g->at, e);
+	move_take(out, STEP_WAKE);
+	if (rc == 0)
+		rc = move_measure(g, &c->trace, how, &m, out, e);
+	if (rc == 0)
+		rc = move_gather(&c->trace, &calm, &m, out, e);
+	if (rc == 0 && how->more && !out->failed)
+		rc = trace_next(&c->trace, e);
+	else
+		bench_chain_end(c);
+	if (out->failed)
+		observe_detach(&g->to);
 	if (rc == 0)
 		rc = move_settle(g, how, out, e);
 	if (rc < 0) {
 		bench_run_free(out);
 		return rc;
 	}
-	if (g->to.fd >= 0) {
-		observe_detach(&g->at);
-		g->at = g->to;
-		g->to = OBSERVED_NONE;
-	}
+	if (g->to.fd >= 0)
+		move_on(g, how->warm);
 	return 0;
 }

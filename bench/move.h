@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "bench/progress.h"
+#include "bench/steps.h"
 #include "bench/system.h"
 #include "bench/verify.h"
 #include "bench/warm.h"
@@ -39,6 +40,7 @@ struct bench_run {
 	bool observer_realtime;
 
 	uint64_t quiet_ns, window_ns; /* how long the two windows were */
+	bool quiet_shared;            /* the quiet one is the time after the move before */
 	double rate_before;           /* in the quiet window */
 	double rate_during;           /* from the request to the end of the move */
 	double work_lost_ms;          /* work not done around the move, in ms of work before */
@@ -56,6 +58,8 @@ struct bench_run {
 
 	bool verify_done;
 	struct verify_result verify;
+
+	struct steps steps; /* of the bench, not of the move */
 };
 
 void bench_run_free(struct bench_run *r);
@@ -78,19 +82,41 @@ bool bench_run_verified(const struct bench_run *r);
 #define BENCH_CLOCK_NOISE_NS (500 * 1000ull)
 #define BENCH_AGREE_NS       (1000 * 1000ull)
 
+/* A window without a move. */
+struct bench_calm {
+	struct watch_span span; /* CLOCK_MONOTONIC */
+	uint64_t gap_ns;
+	struct watch_seen seen;
+	double rate;
+};
+
+/*
+ * What a move hands on to the next one of the same guest: an observer that goes on looking, and a
+ * window that is the time after the one and before the other. All zero: nothing.
+ */
+struct bench_chain {
+	bool going;
+	struct trace trace;
+	struct bench_calm calm;
+};
+
 /* How one is done. */
 struct bench_how {
 	uint64_t quiet_ns; /* length of the quiet window, at least a second */
-	struct warm *warm; /* let go of right before the move; or NULL */
+	struct warm *warm; /* let go of right before the move, then kept for the next; or NULL */
+	struct bench_chain *chain;
+	bool more; /* another move of this guest follows at once, in the same chain */
 	bool verify;
 	bool still; /* no move: a window of quiet_ns in its place, to prove the instrument */
 };
 
 /*
- * Moves @g, which runs. 0: it moved, or it did not and runs on here (out->failed); the guest is
- * held in both cases. Negative errno with the step that failed: the guest is of no use any more.
+ * Moves @g, which runs or is held. 0: it moved, or it did not and runs on here (out->failed); the
+ * guest is held in both cases. Negative errno with the step that failed: the guest is of no use any
+ * more. @out is zero but for its steps, which are started. Whatever comes, bench_chain_end().
  */
 int bench_move(struct bench_guest *g, const struct bench_how *how, struct progress *p,
 	struct bench_run *out, struct err *e);
+void bench_chain_end(struct bench_chain *c);
 
 #endif

@@ -22,7 +22,14 @@
 #define PLAN_RUNS_MAX 100000
 
 static const char *const plan_list_options[] = { "memory", "workset", "rate", "pattern", "content",
-	"vcpus", "downtime-limit", "fill", "streams", "on-stall", "test-stall" };
+	"vcpus", "downtime-limit", "fill", "streams", "on-stall", "thp", "test-stall" };
+
+/* The peer's first @n modes, or as many as it has. */
+static void plan_modes_first(struct bench_plan *p, unsigned n)
+{
+	for (p->modes = 0; p->modes < n && bench_qemu_modes[p->modes]; p->modes++)
+		p->mode[p->modes] = bench_qemu_modes[p->modes];
+}
 
 int bench_plan_init(struct bench_plan *p, struct err *e)
 {
@@ -36,10 +43,7 @@ int bench_plan_init(struct bench_plan *p, struct err *e)
 		return err_set(e, -ENOMEM, "no memory for a plan");
 	bench_config_default(&p->cases[0]);
 	p->ncases = 1;
-	while (bench_qemu_modes[p->modes]) {
-		p->mode[p->modes] = bench_qemu_modes[p->modes];
-		p->modes++;
-	}
+	plan_modes_first(p, PLAN_PEER_MODES);
 	return 0;
 }
 
@@ -107,6 +111,8 @@ static int plan_modes(struct bench_plan *p, const char *value, struct err *e)
 {
 	int rc = plan_split(p, "peer-mode", value, p->mode, PLAN_SYSTEMS_MAX / 2, &p->modes, e);
 
+	if (rc == 0 && strcmp(value, "all") == 0)
+		plan_modes_first(p, PLAN_SYSTEMS_MAX / 2);
 	for (unsigned i = 0; i < p->modes && rc == 0; i++) {
 		const char *const *known = bench_qemu_modes;
 
@@ -115,7 +121,7 @@ static int plan_modes(struct bench_plan *p, const char *value, struct err *e)
 		if (!*known)
 			return err_set(e, -EINVAL,
 				"--peer-mode '%s' is not one of precopy, multifd, zero-copy and "
-				"postcopy",
+				"postcopy, nor all",
 				p->mode[i]);
 	}
 	return rc;
@@ -202,6 +208,15 @@ static uint64_t plan_available(void)
 static uint64_t plan_guest(const struct bench_config *c)
 {
 	return bench_config_filled(c) + PLAN_OVERHEAD;
+}
+
+unsigned bench_plan_turn(const struct bench_plan *p)
+{
+	unsigned moves = (p->runs + p->warm_ups) / PLAN_TURNS;
+
+	if (moves > PLAN_TURN_MAX)
+		return PLAN_TURN_MAX;
+	return moves ? moves : 1;
 }
 
 unsigned bench_plan_fit(const struct bench_config *c, unsigned want)

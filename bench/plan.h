@@ -17,6 +17,9 @@
 
 #define PLAN_CASES_MAX     256
 #define PLAN_SYSTEMS_MAX   12 /* of one case */
+#define PLAN_TURNS         5  /* of a system in a case, at least, if it makes so many moves */
+#define PLAN_TURN_MAX      4  /* moves of one */
+#define PLAN_PEER_MODES    3  /* of the peer if none is asked for: all but postcopy */
 #define PLAN_PEER_CHANNELS 2  /* of QEMU's multifd */
 
 struct bench_plan {
@@ -53,6 +56,12 @@ int bench_plan_set(struct bench_plan *p, const char *name, const char *value, st
  * and its copy. -EINVAL, -ENOMEM.
  */
 int bench_plan_check(const struct bench_plan *p, struct err *e);
+/*
+ * How many moves a system makes in one turn: as many as leave every system PLAN_TURNS turns in a
+ * case, so that none has a quiet minute to itself; between the moves of a turn one window does for
+ * two.
+ */
+unsigned bench_plan_turn(const struct bench_plan *p);
 /* How many guests of @c beside one being moved this machine can hold now, at most @want. */
 unsigned bench_plan_fit(const struct bench_config *c, unsigned want);
 

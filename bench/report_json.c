@@ -17,15 +17,26 @@ static json_t *json_config(const struct bench_series *s)
 {
 	const struct bench_config *c = s->config;
 
-	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:f}", "system",
-		s->sys->name, s->sys == &bench_watari ? "transport" : "mode", s->variant, "label",
-		s->label, "memory_bytes", (json_int_t)c->memory, "workset_bytes",
+	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:i,s:i,s:s,s:b,s:I,s:I,s:f}",
+		"system", s->sys->name, s->sys == &bench_watari ? "transport" : "mode", s->variant,
+		"label", s->label, "memory_bytes", (json_int_t)c->memory, "workset_bytes",
 		(json_int_t)c->workset, "fill_bytes", (json_int_t)s->fill_bytes, "rate",
 		(json_int_t)c->rate, "pattern", bench_pattern_name(c->pattern), "content",
 		bench_content_name(c->content), "vcpus", (int)c->vcpus, "streams", (int)c->streams,
-		"on_stall", mig_on_stall_name(c->on_stall), "downtime_limit_ns",
+		"on_stall", mig_on_stall_name(c->on_stall), "thp", c->thp, "downtime_limit_ns",
 		(json_int_t)c->downtime_limit_ns, "test_stall_ns", (json_int_t)c->test_stall_ns,
 		"fill_s", (double)s->fill_ns / 1e9);
+}
+
+/* Seconds of each step: a mean of @moves. */
+static json_t *json_steps(const struct steps *s, unsigned moves)
+{
+	json_t *j = json_object();
+
+	for (enum bench_step i = 0; j && i < STEPS; i++)
+		json_object_set_new(
+			j, steps_name(i), json_real((double)s->ns[i] / 1e9 / (double)moves));
+	return j;
 }
 
 static json_t *json_verify(const struct verify_result *v)
@@ -77,6 +88,7 @@ static json_t *json_run(const struct bench_series *s, unsigned number)
 	json_object_set_new(j, "move", json_integer(number + 1));
 	json_object_set_new(j, "moved", json_boolean(!r->failed));
 	json_object_set_new(j, "timeline", json_timeline(r));
+	json_object_set_new(j, "steps_s", json_steps(&r->steps, 1));
 	if (r->failed) {
 		json_object_set_new(j, "why", json_string(r->why));
 		return j;
@@ -100,6 +112,7 @@ static json_t *json_run(const struct bench_series *s, unsigned number)
 	json_object_set_new(j, "freeze_noted", json_boolean(r->freeze_noted));
 	json_object_set_new(j, "window_ms", json_real((double)r->window_ns / 1e6));
 	json_object_set_new(j, "quiet_ms", json_real((double)r->quiet_ns / 1e6));
+	json_object_set_new(j, "quiet_shared", json_boolean(r->quiet_shared));
 	json_object_set_new(j, "observer", json_seen(&r->seen));
 	json_object_set_new(j, "observer_quiet", json_seen(&r->quiet_seen));
 	json_object_set_new(j, "observer_realtime", json_boolean(r->observer_realtime));
@@ -133,6 +146,7 @@ static json_t *json_summary(const struct bench_series *s)
 	}
 	figure_predicted(s, &within, &predicted);
 	if (j) {
+		json_object_set_new(j, "steps_s", json_steps(&s->spent, s->moves ? s->moves : 1));
 		json_object_set_new(j, "predicted", json_integer(predicted));
 		json_object_set_new(j, "predicted_within", json_integer(within));
 		json_object_set_new(j, "runs", json_integer(s->done));

@@ -36,11 +36,11 @@ struct bench_system {
 	 */
 	int (*move)(struct bench_guest *g, struct trace *t, struct mig_result *out, json_t **raw,
 		bool *stays, struct err *e);
-	/* After a move, the source ends; after one that failed, what was prepared. */
+	/* After a move, the source is told to end; after one that failed, what was prepared. */
 	int (*leave)(struct bench_guest *g, struct err *e);
 	/* Stops (@on) or restarts all vCPUs. */
 	int (*hold)(struct bench_guest *g, bool on, struct err *e);
-	/* Ends every process of the guest. */
+	/* Ends every process of the guest; the last may take its time (ends_left()). */
 	void (*end)(struct bench_guest *g);
 };
 
@@ -62,6 +62,7 @@ struct bench_guest {
 	struct bench_ends *ends;
 	char name[32];
 	struct observed at, to; /* where it runs, where it has just moved to */
+	bool held;              /* all its vCPUs are stopped */
 	/* watari */
 	int end;            /* that it runs at */
 	const char *remote; /* HOST:PORT of a receiver elsewhere, to which it moves; or NULL */
@@ -77,7 +78,7 @@ struct bench_guest {
  * and others with a sentence that says what is missing.
  */
 int bench_peer_find(struct bench_ends *x, struct bench_plan *p, struct err *e);
-/* The modes of the peer; NULL-terminated. */
+/* The modes of the peer, postcopy last; NULL-terminated. */
 extern const char *const bench_qemu_modes[];
 
 #endif

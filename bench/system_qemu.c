@@ -22,9 +22,9 @@
 #include "bench/plan.h"
 #include "bench/qmp.h"
 #include "hv/base/clock.h"
+#include "hv/mem/backing.h"
 
 #define QEMU_START_NS    (20 * NSEC_PER_SEC)
-#define QEMU_STOP_NS     (5 * NSEC_PER_SEC)
 #define QEMU_TIMEOUT_NS  (300 * NSEC_PER_SEC)
 #define QEMU_PATIENCE_NS (30 * NSEC_PER_SEC) /* after the first pass, for the guest to fit */
 #define QEMU_POLL_MS     10
@@ -63,35 +63,30 @@ static uint32_t qemu_regions(uint64_t memory, struct observe_region *r)
 
 static int qemu_memory(const struct bench_config *c, int *fd, struct err *e)
 {
-	*fd = memfd_create("bench-peer", MFD_CLOEXEC);
+	const struct backing b = { .thp = c->thp }; /* QEMU asks for huge pages by itself */
+	int rc = backing_check(&b, c->memory, e);
+
+	*fd = rc == 0 ? backing_file(&b, "bench-peer", e) : rc;
 	if (*fd < 0)
-		return err_errno(e, "cannot make a memory file");
+		return *fd;
 	if (ftruncate(*fd, (off_t)c->memory) < 0)
 		return err_errno(e, "cannot make a memory file of %" PRIu64 " bytes", c->memory);
 	return 0;
 }
 
-/* Waits for the child to end, and makes it end. */
-static void qemu_reap(struct bench_qemu_vm *v)
-{
-	uint64_t end = clock_mono_ns() + QEMU_STOP_NS;
-
-	while (v->pid && waitpid(v->pid, NULL, WNOHANG) == 0) {
-		if (clock_mono_ns() > end)
-			kill(v->pid, SIGKILL);
-		usleep(QEMU_POLL_MS * 1000);
-	}
-	v->pid = 0;
-}
-
-/* The memory file stays: @g->at or @g->to has its own descriptor of it. */
-static void qemu_quit(struct bench_qemu_vm *v)
+/*
+ * The process may take its time to end. The memory file stays: @g->at or @g->to has its own
+ * descriptor of it.
+ */
+static void qemu_quit(struct bench_ends *x, struct bench_qemu_vm *v)
 {
 	if (v->pid && (!v->qmp || qmp_call(v->qmp, "quit", NULL, NULL, NULL) < 0))
 		kill(v->pid, SIGKILL);
 	qmp_close(v->qmp);
 	v->qmp = NULL;
-	qemu_reap(v);
+	if (v->pid)
+		ends_leave(x, v->pid);
+	v->pid = 0;
 	if (v->mem >= 0)
 		close(v->mem);
 	v->mem = -1;
@@ -149,7 +144,7 @@ static int qemu_start(struct bench_guest *g, struct bench_qemu_vm *v, bool incom
 	if (rc == 0)
 		rc = qemu_connect(g, v, path, e);
 	if (rc < 0)
-		qemu_quit(v);
+		qemu_quit(g->ends, v);
 	return rc;
 }
 
@@ -384,10 +379,10 @@ static int qemu_leave(struct bench_guest *g, struct err *e)
 {
 	(void)e;
 	if (g->to.fd < 0) {
-		qemu_quit(&g->there);
+		qemu_quit(g->ends, &g->there);
 		return 0;
 	}
-	qemu_quit(&g->here);
+	qemu_quit(g->ends, &g->here);
 	g->here = g->there;
 	g->there = (struct bench_qemu_vm){ .mem = -1 };
 	return 0;
@@ -400,8 +395,8 @@ static int qemu_hold(struct bench_guest *g, bool on, struct err *e)
 
 static void qemu_end(struct bench_guest *g)
 {
-	qemu_quit(&g->there);
-	qemu_quit(&g->here);
+	qemu_quit(g->ends, &g->there);
+	qemu_quit(g->ends, &g->here);
 	observe_detach(&g->to);
 	observe_detach(&g->at);
 }

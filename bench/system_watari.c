@@ -30,7 +30,7 @@ static int watari_boot(struct bench_guest *g, struct err *e)
 {
 	const struct bench_config *c = g->config;
 	const struct ends_child child = ends_self(&g->ends->end[0]);
-	char cpus[16], memory[32], append[256];
+	char cpus[16], memory[40], append[256];
 	const char *const args[] = { "watari", "run", "--force", "--name", g->name, "--cpus", cpus,
 		"--memory", memory, "--kernel", g->ends->kernel, "--append", append, "--serial",
 		"none", NULL };
@@ -40,7 +40,8 @@ static int watari_boot(struct bench_guest *g, struct err *e)
 
 	g->end = 0;
 	snprintf(cpus, sizeof(cpus), "%u", c->vcpus);
-	snprintf(memory, sizeof(memory), "%llu", (unsigned long long)c->memory);
+	snprintf(memory, sizeof(memory), "%llu%s", (unsigned long long)c->memory,
+		c->thp ? ",thp=on" : "");
 	bench_config_append(c, append, sizeof(append));
 	rc = ends_spawn(g->ends, &child, args, &g->run, e);
 	while (rc == 0 && ctl_ask(watari_dir(g, 0), g->name, "status", NULL, &why) < 0) {

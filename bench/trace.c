@@ -24,6 +24,19 @@ int trace_start(struct trace *t, struct bench_ends *x, struct progress *p, const
 	return watch_start(&t->watch, o, x->pin_observer, e);
 }
 
+int trace_next(struct trace *t, struct err *e)
+{
+	if (!t->point) /* the last move's were taken away */
+		t->point = calloc(TRACE_POINTS_MAX, sizeof(*t->point));
+	if (!t->point)
+		return err_set(e, -ENOMEM, "no memory for a move's time line");
+	t->points = 0;
+	t->target_known = false;
+	t->source = t->target = (struct meter){ 0 };
+	watch_next(&t->watch);
+	return 0;
+}
+
 static void trace_meter(struct trace *t)
 {
 	t->metered_ns = clock_mono_ns();

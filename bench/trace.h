@@ -45,6 +45,8 @@ void trace_target(struct trace *t, const struct observed *o, pid_t pid, bool fre
 /* The move is over: what the processes cost from now on is none of it. */
 void trace_moved(struct trace *t);
 void trace_point(struct trace *t, const struct mig_progress *p);
+/* The guest has moved, and will again: the observer goes on from where it is. */
+int trace_next(struct trace *t, struct err *e);
 void trace_free(struct trace *t);
 
 #endif

@@ -7,8 +7,11 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#define WARM_STEP (256ull << 20) /* between two looks at whether to give up */
+#define WARM_STEP  (256ull << 20) /* between two looks at whether to give up */
+#define WARM_SHORT 16 /* a kept file may lack this part, which its guest never touched */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -18,7 +21,7 @@ int warm_fill(struct warm *w, size_t len, struct bench_ends *ends, struct err *e
 {
 	int rc = 0;
 
-	if (w->mem && w->len == len)
+	if ((w->mem && w->len == len) || (w->kept && w->bytes >= len - len / WARM_SHORT))
 		return 0;
 	warm_release(w);
 	w->mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
@@ -43,9 +46,21 @@ int warm_fill(struct warm *w, size_t len, struct bench_ends *ends, struct err *e
 	return rc;
 }
 
+void warm_keep(struct warm *w, int fd)
+{
+	struct stat st;
+
+	warm_release(w);
+	if (fstat(fd, &st) < 0)
+		st.st_blocks = 0; /* then it counts for nothing */
+	*w = (struct warm){ .kept = true, .fd = fd, .bytes = (uint64_t)st.st_blocks * 512 };
+}
+
 void warm_release(struct warm *w)
 {
 	if (w->mem)
 		munmap(w->mem, w->len);
+	if (w->kept)
+		close(w->fd);
 	*w = (struct warm){ 0 };
 }

@@ -19,6 +19,7 @@
 
 #define WATCH_PAUSE_NS 100000 /* between two looks */
 #define WATCH_PRIORITY 20     /* SCHED_FIFO */
+#define WATCH_ROUNDED  0.001  /* the part by which a frequency may differ from the one told */
 
 static void watch_pause(
 	struct watch *w, const struct watch_cpu *c, int end, uint64_t now, uint64_t before)
@@ -184,6 +185,19 @@ void watch_target(struct watch *w, const struct observed *o)
 	watch_end(w, 1, o);
 }
 
+void watch_next(struct watch *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->fd[0] = w->fd[1];
+	w->off[0] = w->off[1];
+	w->fd[1] = -1;
+	for (unsigned i = 0; i < w->cpus; i++)
+		w->cpu[i].end = 0;
+	w->arrived = false;
+	memset(w->arrival, 0, sizeof(*w->arrival));
+	pthread_mutex_unlock(&w->lock);
+}
+
 struct watch_seen watch_window(struct watch *w)
 {
 	struct watch_seen seen;
@@ -215,9 +229,9 @@ void watch_free(struct watch *w)
 
 /* ---- the guest's clock ---- */
 
-/* Of the buckets in [a, b) the pair whose guest clock is furthest ahead, judged by @khz. */
+/* Of the buckets in @s the pair whose guest clock is furthest ahead, judged by @khz. */
 static bool watch_fresh(
-	const struct watch *w, uint64_t a, uint64_t b, double khz, struct watch_bucket *out)
+	const struct watch *w, struct watch_span s, double khz, struct watch_bucket *out)
 {
 	bool any = false;
 
@@ -225,7 +239,7 @@ static bool watch_fresh(
 		const struct watch_bucket *k = &w->bucket[i];
 		double ahead;
 
-		if (k->mono_ns < a || k->mono_ns >= b)
+		if (k->mono_ns < s.from || k->mono_ns >= s.to)
 			continue;
 		ahead = any ? (double)(int64_t)(k->tsc - out->tsc) * 1e6 / khz -
 					(double)(int64_t)(k->mono_ns - out->mono_ns)
@@ -238,20 +252,27 @@ static bool watch_fresh(
 	return any;
 }
 
-bool watch_lost(
-	const struct watch *w, uint64_t a0, uint64_t a1, uint64_t b0, uint64_t b1, int64_t *lost_ns)
+bool watch_lost(const struct watch *w, struct watch_span rate, struct watch_span before,
+	struct watch_span after, int64_t *lost_ns)
 {
-	uint64_t third = (a1 - a0) / 3;
-	struct watch_bucket first, last, after;
-	double khz = (double)w->tsc_khz;
+	uint64_t third = (rate.to - rate.from) / 3;
+	struct watch_bucket first, last, left, came;
+	double khz = (double)w->tsc_khz, seen;
 
-	if (!watch_fresh(w, a0, a0 + third, khz, &first) ||
-		!watch_fresh(w, a1 - third, a1, khz, &last) ||
-		!watch_fresh(w, b0, b1, khz, &after) || last.mono_ns <= first.mono_ns)
+	if (!watch_fresh(w, (struct watch_span){ rate.from, rate.from + third }, khz, &first) ||
+		!watch_fresh(w, (struct watch_span){ rate.to - third, rate.to }, khz, &last) ||
+		!watch_fresh(w, before, khz, &left) || !watch_fresh(w, after, khz, &came) ||
+		last.mono_ns <= first.mono_ns)
 		return false;
-	/* The frequency the guest was told is rounded, and this host's clock is disciplined. */
-	khz = (double)(last.tsc - first.tsc) * 1e6 / (double)(last.mono_ns - first.mono_ns);
-	*lost_ns = (int64_t)((double)(after.mono_ns - last.mono_ns) -
-			     (double)(int64_t)(after.tsc - last.tsc) * 1e6 / khz);
+	/*
+	 * The frequency the guest was told is rounded, and this host's clock is disciplined. A rate
+	 * further off than that explains is of readings that came too late: over a long move it
+	 * would look like a clock that was lost.
+	 */
+	seen = (double)(last.tsc - first.tsc) * 1e6 / (double)(last.mono_ns - first.mono_ns);
+	if (seen > khz * (1 - WATCH_ROUNDED) && seen < khz * (1 + WATCH_ROUNDED))
+		khz = seen;
+	*lost_ns = (int64_t)((double)(came.mono_ns - left.mono_ns) -
+			     (double)(int64_t)(came.tsc - left.tsc) * 1e6 / khz);
 	return true;
 }

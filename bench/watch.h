@@ -76,6 +76,8 @@ struct watch {
 int watch_start(struct watch *w, const struct observed *o, const struct pin *pin, struct err *e);
 /* The guest may appear at @o as well, of which only the file and its regions need be known. */
 void watch_target(struct watch *w, const struct observed *o);
+/* After a move, with both windows read: the target is the source of the next one. */
+void watch_next(struct watch *w);
 /* Returns what was seen and starts a new window. */
 struct watch_seen watch_window(struct watch *w);
 /* Ends the thread. The buckets stay until watch_free(). */
@@ -86,12 +88,18 @@ void watch_free(struct watch *w);
 void watch_look(
 	struct watch *w, const struct bench_slot *src, const struct bench_slot *dst, uint64_t now);
 
+/* A time of CLOCK_MONOTONIC, its end excluded. */
+struct watch_span {
+	uint64_t from, to;
+};
+
 /*
- * By how much the guest's clock fell behind this host's between the windows [a0, a1) before and
- * [b0, b1) after (CLOCK_MONOTONIC); negative: it ran ahead. Its rate is taken from the window
- * before. False if the observer has no fresh heartbeats there.
+ * By how much the guest's clock fell behind this host's between @before and @after a move;
+ * negative: it ran ahead. Its rate is taken from @rate, in which nothing moved nor stood still.
+ * False if the observer has no fresh heartbeats there. Call it under the lock while the thread
+ * runs.
  */
-bool watch_lost(const struct watch *w, uint64_t a0, uint64_t a1, uint64_t b0, uint64_t b1,
-	int64_t *lost_ns);
+bool watch_lost(const struct watch *w, struct watch_span rate, struct watch_span before,
+	struct watch_span after, int64_t *lost_ns);
 
 #endif

@@ -109,23 +109,34 @@ void loop_del(struct loop *l, int fd)
 	l->watch[fd].gen = 0;
 }
 
-int loop_once(struct loop *l, int timeout_ms)
+void loop_wait(struct loop *l, struct loop_ready *r, int timeout_ms)
 {
-	struct epoll_event ev[32];
-	int n, ran = 0;
+	r->n = epoll_wait(l->epfd, r->ev, sizeof(r->ev) / sizeof(r->ev[0]), timeout_ms);
+}
 
-	n = epoll_wait(l->epfd, ev, 32, timeout_ms);
-	for (int i = 0; i < n; i++) {
-		uint32_t fd = (uint32_t)ev[i].data.u64;
-		uint32_t gen = (uint32_t)(ev[i].data.u64 >> 32);
+int loop_dispatch(struct loop *l, const struct loop_ready *r)
+{
+	int ran = 0;
+
+	for (int i = 0; i < r->n; i++) {
+		uint32_t fd = (uint32_t)r->ev[i].data.u64;
+		uint32_t gen = (uint32_t)(r->ev[i].data.u64 >> 32);
 		struct loop_watch w = l->watch[fd];
 
 		if (w.gen != gen)
-			continue; /* deleted by an earlier callback of this batch */
-		w.fn(w.arg, ev[i].events);
+			continue; /* deleted by an earlier callback of this batch, or since then */
+		w.fn(w.arg, r->ev[i].events);
 		ran++;
 	}
 	return ran;
+}
+
+int loop_once(struct loop *l, int timeout_ms)
+{
+	struct loop_ready r;
+
+	loop_wait(l, &r, timeout_ms);
+	return loop_dispatch(l, &r);
 }
 
 int loop_fd(const struct loop *l)

@@ -8,10 +8,17 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 
 #include "hv/base/err.h"
 
 struct loop;
+
+/* What loop_wait() found. */
+struct loop_ready {
+	int n;
+	struct epoll_event ev[32];
+};
 
 /* Called on the loop's thread. @events are EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR. */
 typedef void (*loop_fn)(void *arg, uint32_t events);
@@ -31,9 +38,13 @@ int loop_run(struct loop *l);
 /* Waits up to @timeout_ms (-1: no limit) once and runs what is ready. Returns how many ran. */
 int loop_once(struct loop *l, int timeout_ms);
 /*
- * A descriptor that is readable while loop_once() has something to run. With it a loop can be
- * shared under a lock: wait for it outside, run loop_once(l, 0) inside.
+ * loop_once() in two halves, for a loop that is shared under a lock: loop_wait() outside of it, and
+ * loop_dispatch() inside, which returns how many ran. A watch that was deleted or replaced between
+ * the two is not called; one that was not may find its descriptor no longer ready.
  */
+void loop_wait(struct loop *l, struct loop_ready *r, int timeout_ms);
+int loop_dispatch(struct loop *l, const struct loop_ready *r);
+/* A descriptor that is readable while loop_once() has something to run. */
 int loop_fd(const struct loop *l);
 /* On the loop's thread only. */
 void loop_stop(struct loop *l, int result);

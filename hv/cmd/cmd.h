@@ -35,6 +35,7 @@ int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_balloon(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_history(int argc, char **argv);
 int cmd_probe(int argc, char **argv);

@@ -66,6 +66,7 @@ static void history_row(void *arg, const json_t *line)
 	struct history_args *a = arg;
 	const json_t *blackout = json_object_get(line, "blackout");
 	const char *why = json_string_value(json_object_get(line, "error"));
+	const char *skipped = json_string_value(json_object_get(line, "skipped"));
 	char total[32], black[32];
 
 	if (a->json) {
@@ -80,6 +81,8 @@ static void history_row(void *arg, const json_t *line)
 		history_text(line, "from"), history_text(line, "to"), history_text(line, "result"),
 		history_duration(json_object_get(line, "total_ns"), total, sizeof(total)),
 		history_duration(json_object_get(blackout, "total_ns"), black, sizeof(black)));
+	if (skipped)
+		printf("    without the checks %s\n", skipped);
 	if (why)
 		printf("    %s\n", why);
 }

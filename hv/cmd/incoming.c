@@ -17,6 +17,7 @@
 #include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/guest_main.h"
+#include "hv/cmd/incoming_check.h"
 #include "hv/cmd/state_dir.h"
 #include "hv/ctl/history.h"
 #include "hv/cmd/transports.h"
@@ -233,18 +234,30 @@ static int incoming_place(const struct incoming_args *a, struct guest_main_args 
 	return 1;
 }
 
-/* All that may fail before the machine stands. The peer hears why. */
-static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
+/* What the source asks first, then its offer. 1: it only wanted to ask. */
+static int incoming_offer(const struct incoming_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
 {
+	struct incoming_check check = { .fd = m->rdv_fd, .port = -1, .overcommit = a->overcommit };
+	const struct rdv_checker checker = { .facts = incoming_check_facts, .arg = &check };
 	struct rdv_transports here;
-	struct vm_config config;
-	struct xport_list one;
 	int rc = incoming_transports(m->rdv_fd, &m->rdma, &here, e);
 
 	if (rc == 0)
-		rc = rdv_offer_read(m->rdv_fd, &here, offer, INCOMING_OFFER_NS, e);
-	if (rc < 0)
+		rc = rdv_offer_read(m->rdv_fd, &here, &checker, offer, INCOMING_OFFER_NS, e);
+	incoming_check_end(&check);
+	return rc;
+}
+
+/* All that may fail before the machine stands. The peer hears why. 1: nobody comes. */
+static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
+	struct rdv_offer *offer, struct err *e)
+{
+	struct vm_config config;
+	struct xport_list one;
+	int rc = incoming_offer(a, m, offer, e);
+
+	if (rc)
 		return rc; /* it has been answered already, or is not there any more */
 	if (offer->definition)
 		return incoming_keep(a, m, offer, e);
@@ -292,7 +305,9 @@ int cmd_incoming(int argc, char **argv)
 		rc = m.signal_fd = guest_signals(&e);
 	if (rc >= 0)
 		rc = incoming_build(&args, &m, offer, &e);
-	if (rc < 0 || offer->definition) {
+	if (rc == 1 && m.notify_fd >= 0)
+		(void)!write(m.notify_fd, "C", 1); /* only checked */
+	if (rc || offer->definition) {
 		ctl_slot_close(&slot);
 		ctl_claim_drop(&claim);
 		rc = rc < 0 ? cmd_fail(&e) : CMD_OK;

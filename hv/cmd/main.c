@@ -17,6 +17,7 @@ static const struct cmd commands[] = {
 	{ "run", "start a guest and stay with it", cmd_run },
 	{ "receive", "wait for guests that move to this host", cmd_receive },
 	{ "migrate", "move a running guest to another host", cmd_migrate },
+	{ "check", "tell whether a guest could move to another host", cmd_check },
 	{ "cancel", "give up the move of a guest", cmd_cancel },
 	{ "history", "list the moves of this host", cmd_history },
 	{ "list", "list the guests of this host", cmd_list },

@@ -15,6 +15,7 @@
 #include "hv/base/clock.h"
 #include "hv/base/size.h"
 #include "hv/cmd/ask.h"
+#include "hv/cmd/checks.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/migrate_offline.h"
 #include "hv/cmd/transports.h"
@@ -30,6 +31,7 @@ struct migrate_args {
 	const char *name, *to, *transport, *limit, *streams, *on_stall, *bandwidth;
 	const char *rdma_device, *rdma_pin, *max_moves;
 	struct ctl_limits limits;
+	struct checks_skip skip;
 	bool json, verbose, no_wait;
 };
 
@@ -43,6 +45,7 @@ enum {
 	MIGRATE_PIN,
 	MIGRATE_MAX,
 	MIGRATE_NO_WAIT,
+	MIGRATE_SKIP,
 	MIGRATE_TIMEOUT /* and the other phases' */
 };
 
@@ -106,6 +109,10 @@ static const struct argp_option migrate_options[] = {
 	{ .name = "no-wait",
 		.key = MIGRATE_NO_WAIT,
 		.doc = "Fail rather than wait for other moves, here or at the target" },
+	{ .name = "skip",
+		.key = MIGRATE_SKIP,
+		.arg = "CHECK,...",
+		.doc = "Leave these of the checks before the move out; see 'watari check'" },
 	{ .name = "verbose", .key = 'v', .doc = "Tell the steps of the blackout" },
 	{ .name = "json",
 		.key = 'j',
@@ -132,6 +139,10 @@ static error_t migrate_option(int key, char *arg, struct argp_state *state)
 	case MIGRATE_TIMEOUT + MIG_LIMIT_COPY:
 	case MIGRATE_TIMEOUT + MIG_LIMIT_QUIESCE:
 	case MIGRATE_TIMEOUT + MIG_LIMIT_FROZEN: a->limits.text[key - MIGRATE_TIMEOUT] = arg; break;
+	case MIGRATE_SKIP:
+		if (checks_skip_add(&a->skip, arg) < 0)
+			argp_error(state, "--skip is there too often");
+		break;
 	case 'v': a->verbose = true; break;
 	case 'j': a->json = true; break;
 	case ARGP_KEY_ARG: cmd_take_name(&a->name, arg, state); break;
@@ -188,13 +199,15 @@ static int migrate_request(const struct migrate_args *a, json_t **out, struct er
 		(int)a->no_wait);
 	if (!*out)
 		return err_set(e, -EINVAL, "an argument is not UTF-8 text");
-	return ctl_limits_put(&a->limits, limit, *out, e);
+	rc = checks_skip_put(&a->skip, *out, e);
+	return rc < 0 ? rc : ctl_limits_put(&a->limits, limit, *out, e);
 }
 
 /* ---- showing --------------------------------------------------------------------------------- */
 
 struct migrate_show {
 	bool terminal, open; /* a line is on the terminal that is to be redrawn */
+	json_t *checks;      /* that did not pass */
 	uint64_t last_ns;
 };
 
@@ -251,6 +264,21 @@ static void migrate_waits(struct migrate_show *s, const json_t *line)
 	fflush(stdout);
 }
 
+/* Those that failed are in the error, too; what would mend them is not. */
+static void migrate_checks(struct migrate_show *s, const json_t *line, bool json)
+{
+	const json_t *one;
+	size_t i;
+
+	json_decref(s->checks);
+	s->checks = json_incref(json_object_get(line, "checks"));
+	if (json)
+		return;
+	migrate_show_end(s);
+	json_array_foreach(s->checks, i, one) checks_tell(one);
+	fflush(stdout);
+}
+
 static void migrate_steps(const struct mig_blackout *b)
 {
 	const struct {
@@ -293,7 +321,8 @@ static void migrate_tell(const struct migrate_args *a, const struct mig_result *
 	printf("  data connections       %10u\n", r->streams);
 }
 
-static int migrate_finish(const struct migrate_args *a, const json_t *answer, struct err *e)
+static int migrate_finish(const struct migrate_args *a, const struct migrate_show *show,
+	const json_t *answer, struct err *e)
 {
 	json_t *result = json_object_get(answer, "result");
 	struct mig_result r;
@@ -306,6 +335,8 @@ static int migrate_finish(const struct migrate_args *a, const json_t *answer, st
 	if (a->json) {
 		json_object_set_new(result, "name", json_string(a->name));
 		json_object_set_new(result, "to", json_string(a->to));
+		if (show->checks)
+			json_object_set(result, "checks", show->checks);
 		ask_print_json(result);
 	} else {
 		migrate_tell(a, &r);
@@ -323,6 +354,8 @@ static int migrate_line(
 	struct mig_progress p;
 	int rc;
 
+	if (event && strcmp(event, "checks") == 0)
+		migrate_checks(show, line, a->json);
 	if (event && !a->json) {
 		if (strcmp(event, "transport") == 0)
 			migrate_chosen(show, line);
@@ -334,7 +367,7 @@ static int migrate_line(
 	if (event)
 		return 0;
 	migrate_show_end(show);
-	rc = migrate_finish(a, line, e);
+	rc = migrate_finish(a, show, line, e);
 	return rc < 0 ? rc : 1;
 }
 
@@ -371,6 +404,7 @@ static int migrate_wait(
 		ctl_client_give_up(c);
 	}
 	migrate_show_end(&show);
+	json_decref(show.checks);
 	if (rc < 0 && rc != -EINTR && gave_up)
 		err_wrap(e, "the move of guest %s was given up", a->name);
 	else if (rc < 0)

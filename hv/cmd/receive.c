@@ -133,6 +133,8 @@ static const struct argp receive_argp = {
 	       "goes on as a guest of this host when this command ends.",
 };
 
+static void receive_accept(void *arg, uint32_t events);
+
 static void receive_slot_free(struct receive_slot *s)
 {
 	loop_del(s->r->loop, s->fd);
@@ -151,24 +153,30 @@ static struct receive_slot *receive_slot(struct receive_slot *slots, int n)
 	return NULL;
 }
 
-/* The child said "G", it has a guest, or "A", it arrived; or its pipe closed without a word. */
+/*
+ * The child said "G", it has a guest, "A", that arrived, or "C", it only checked; or its pipe
+ * closed without a word.
+ */
 static void receive_news(void *arg, uint32_t events)
 {
 	struct receive_slot *s = arg;
 	struct receive *r = s->r;
-	char byte;
-	ssize_t n = read(s->fd, &byte, 1);
-	bool arrived = n == 1 && byte == 'A';
+	char byte = 0;
+	bool said = read(s->fd, &byte, 1) == 1;
 
 	(void)events;
-	if (n == 1 && !arrived) {
+	if (said && byte == 'G') {
 		r->greeting -= s->greeting;
 		s->greeting = false;
 		return;
 	}
 	receive_slot_free(s);
-	if (r->args->once)
-		loop_stop(r->loop, arrived ? CMD_OK : CMD_FAIL);
+	if (!r->args->once)
+		return;
+	/* Who only checks may come next. */
+	if (said && byte == 'C' && loop_add(r->loop, r->fd, EPOLLIN, receive_accept, r, NULL) == 0)
+		return;
+	loop_stop(r->loop, said && byte == 'A' ? CMD_OK : CMD_FAIL);
 }
 
 /* ---- refusing -------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "hv/ctl/console.h"
 #include "hv/ctl/internal.h"
 #include "hv/ctl/limits.h"
+#include "hv/ctl/preflight.h"
 
 #define GUEST_DRAIN_MS 1000 /* how long a reader may take to fetch the last answer */
 
@@ -74,7 +75,7 @@ static void guest_vm_event(void *arg, uint32_t events)
 	if (g->move)
 		ctl_move_cancel(
 			g->move); /* a guest that stopped is dealt with here, after the move */
-	else
+	else if (!g->check)       /* after the check, which looks at the machine */
 		guest_act(g);
 }
 
@@ -92,6 +93,15 @@ static void guest_waits(void *arg, const char *waits)
 
 	if (g->asker)
 		ctl_conn_event(g->asker, ctl_waiting_json(waits));
+}
+
+static void guest_checked(void *arg, const struct pf_report *p)
+{
+	struct ctl_guest *g = arg;
+
+	if (g->asker)
+		ctl_conn_event(g->asker, json_pack("{s:s,s:o}", "event", "checks", "checks",
+						 ctl_preflight_json(p, PF_SKIPPED)));
 }
 
 static void guest_progress(void *arg, const struct mig_progress *p)
@@ -211,17 +221,21 @@ static void op_cancel(struct ctl_guest *g, struct ctl_conn *c, const json_t *req
 
 static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 {
-	const struct ctl_move_hooks hooks = { .waiting = guest_waits,
+	const struct ctl_move_hooks hooks = {
+		.waiting = guest_waits,
 		.chosen = guest_chosen,
+		.checked = guest_checked,
 		.progress = guest_progress,
 		.done = guest_left,
-		.arg = g };
+		.arg = g,
+	};
 	struct xport_list transports;
 	struct mig_params params;
 	struct ctl_move_turn turn;
 	struct ctl_addr to;
 	struct vm_info info;
 	struct err e = { 0 };
+	uint64_t skip = 0;
 	int rc;
 
 	vm_info(g->vm, &info);
@@ -229,15 +243,20 @@ static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *re
 		rc = err_set(&e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
 	else if (g->move)
 		rc = guest_moves_already(g, &e);
+	else if (g->check)
+		rc = err_set(&e, -EBUSY, "guest '%s' is just being checked; ask again",
+			vm_config(g->vm)->name);
 	else if (info.hold & VM_HOLD_STOPPED)
 		rc = err_set(&e, -EBUSY, "guest '%s' has stopped", vm_config(g->vm)->name);
 	else
 		rc = guest_move_params(g, request, &to, &transports, &params, &e);
 	if (rc == 0)
+		rc = ctl_preflight_skip(request, &skip, &e);
+	if (rc == 0)
 		rc = guest_move_turn(request, &turn, &e);
 	if (rc == 0)
-		rc = ctl_move_leave(
-			&g->move, g->loop, g->vm, &to, &transports, &params, &turn, &hooks, &e);
+		rc = ctl_move_leave(&g->move, g->loop, g->vm, &to, &transports, &params, skip,
+			&turn, &hooks, &e);
 	if (rc < 0) {
 		ctl_conn_refuse(c, &e);
 		return;
@@ -284,7 +303,7 @@ int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
 
 bool ctl_guest_moving(const struct ctl_guest *g)
 {
-	return g->move != NULL;
+	return g->move != NULL || g->check != NULL;
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -305,6 +324,7 @@ static const struct {
 	{ .op = "balloon", .run = op_balloon, .settled = true },
 	{ .op = "migrate", .run = op_migrate, .settled = true },
 	{ .op = "cancel", .run = op_cancel },
+	{ .op = "check", .run = op_check, .settled = true },
 };
 
 /* Keeps a request for guest_waiting(). Always finds room: a held client asks nothing more. */

@@ -58,7 +58,7 @@ int ctl_guest_arrive(struct ctl_guest *g, int fd, const char *listen_host,
 /* Pause or go on by the user; *@changed (may be NULL) tells if that was new. Refused on the way. */
 int ctl_guest_pause(struct ctl_guest *g, bool pause, bool *changed, struct err *e);
 
-/* True while a move or an arrival is under way. */
+/* True while a move, an arrival or a check is under way. */
 bool ctl_guest_moving(const struct ctl_guest *g);
 
 #endif

@@ -142,7 +142,10 @@ void op_reset(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 
 	(void)request;
 	vm_info(g->vm, &info);
-	if (g->move)
+	if (g->check)
+		err_set(&e, -EBUSY, "guest '%s' is just being checked; ask again",
+			vm_config(g->vm)->name);
+	else if (g->move)
 		err_set(&e, -EBUSY, "the guest is on a move");
 	else if (g->in_doubt[0])
 		err_set(&e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);

@@ -61,6 +61,8 @@ json_t *history_json(const struct history_move *m)
 		j = NULL;
 	}
 	json_decref(figures);
+	if (j && m->skipped && m->skipped[0])
+		json_object_set_new(j, "skipped", json_string(m->skipped));
 	if (j && m->rc && m->err) {
 		why = json_string(m->err->msg); /* NULL if the peer's part of it is no UTF-8 */
 		if (why)

@@ -30,6 +30,8 @@ struct history_move {
 	const char *from, *to;
 	uint64_t real_ns; /* when it ended, CLOCK_REALTIME */
 	int rc;           /* of mig_source_run() or mig_target_run() */
+	const char
+		*skipped; /* names of the checks before it that were left out; NULL or "": none */
 	const struct mig_result *result;
 	const struct err *err; /* why, unless rc is 0 */
 };

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "hv/ctl/check.h"
 #include "hv/ctl/guest.h"
 #include "hv/ctl/migrate.h"
 #include "hv/ctl/proto.h"
@@ -30,8 +31,9 @@ struct ctl_guest {
 	struct ctl_guest_hooks hooks;
 	uint64_t since_ns; /* when it began to live here */
 	struct ctl_move *move;
-	bool arriving;          /* `move` is an arrival */
-	struct ctl_conn *asker; /* who waits for the move; NULL: nobody any more */
+	struct ctl_check *check; /* never beside a move */
+	bool arriving;           /* `move` is an arrival */
+	struct ctl_conn *asker;  /* who waits for the move; NULL: nobody any more */
 	struct guest_wait waiting[CTL_CLIENTS_MAX];
 	struct ctl_conn *stopping[CTL_CLIENTS_MAX]; /* who waits for the guest to power off */
 	enum vm_event event;                        /* of the guest, kept until the move is over */
@@ -52,6 +54,9 @@ void guest_act(struct ctl_guest *g);
 void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 void op_definition(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 void op_memory(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
+
+/* check.c */
+void op_check(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 
 /* balloon.c */
 void op_balloon(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);

@@ -20,6 +20,7 @@
 #include "hv/base/log.h"
 #include "hv/ctl/cancel.h"
 #include "hv/ctl/history.h"
+#include "hv/ctl/preflight.h"
 #include "hv/ctl/proto.h"
 #include "hv/migrate/cancel.h"
 #include "hv/vm/balloon.h"
@@ -52,10 +53,12 @@ struct ctl_move {
 	struct mig_progress progress;
 	const char *transport; /* chosen; "" before */
 	char note[CHOOSE_NOTE_MAX];
-	char waits[CTL_SLOTS_TEXT]; /* for what, before it begins; "" : for nothing */
-	bool saved, landed, done;
+	char waits[CTL_SLOTS_TEXT];     /* for what, before it begins; "" : for nothing */
+	struct ctl_preflight preflight; /* set before the thread starts */
+	struct pf_report report;
+	bool saved, landed, done, checked;
 	/* the loop's thread only */
-	bool told_choice;
+	bool told_choice, told_checks;
 	char told_waits[CTL_SLOTS_TEXT];
 	uint64_t told_ns;
 	enum mig_phase told_phase;
@@ -158,6 +161,20 @@ static void move_chosen(void *arg, const struct xport_ops *xport, const char *no
 	move_ring(m);
 }
 
+/* Before the offer. The report is written here alone and, once it is told of, never again. */
+static int move_check(
+	void *arg, int fd, const struct xport_ops *xport, uint64_t timeout_ns, struct err *e)
+{
+	struct ctl_move *m = arg;
+	int rc = ctl_preflight_move(&m->preflight, fd, xport, timeout_ns, &m->report, e);
+
+	pthread_mutex_lock(&m->lock);
+	m->checked = true;
+	pthread_mutex_unlock(&m->lock);
+	move_ring(m);
+	return rc;
+}
+
 static void move_progress(void *arg, const struct mig_progress *p)
 {
 	struct ctl_move *m = arg;
@@ -171,7 +188,7 @@ static void move_progress(void *arg, const struct mig_progress *p)
 /* On the move's thread, which may wait for a disk. A history that cannot be kept fails no move. */
 static void move_remember(struct ctl_move *m)
 {
-	char here[CTL_HOST_MAX] = "", peer[CTL_ADDR_MAX] = "";
+	char here[CTL_HOST_MAX] = "", peer[CTL_ADDR_MAX] = "", skipped[PF_SAID_MAX];
 	struct err e = { 0 };
 	struct history_move h = { .guest = vm_config(m->vm)->name,
 		.leaving = m->leaving,
@@ -179,6 +196,7 @@ static void move_remember(struct ctl_move *m)
 		.to = m->leaving ? peer : here,
 		.real_ns = clock_real_ns(),
 		.rc = m->rc,
+		.skipped = pf_skip_format(m->preflight.skip, skipped, sizeof(skipped)),
 		.result = &m->result,
 		.err = &m->err };
 
@@ -297,6 +315,20 @@ static void move_tell_waits(struct ctl_move *m)
 		m->hooks.waiting(m->hooks.arg, waits);
 }
 
+static void move_tell_checks(struct ctl_move *m)
+{
+	bool known;
+
+	pthread_mutex_lock(&m->lock);
+	known = m->checked;
+	pthread_mutex_unlock(&m->lock);
+	if (!known || m->told_checks)
+		return;
+	m->told_checks = true;
+	if (m->hooks.checked)
+		m->hooks.checked(m->hooks.arg, &m->report);
+}
+
 static void move_news(void *arg, uint32_t events)
 {
 	struct ctl_move *m = arg;
@@ -309,6 +341,7 @@ static void move_news(void *arg, uint32_t events)
 		return;
 	move_tell_waits(m);
 	move_tell_choice(m);
+	move_tell_checks(m);
 	pthread_mutex_lock(&m->lock);
 	p = m->progress;
 	done = m->done;
@@ -397,7 +430,7 @@ int ctl_offer_fill(struct rdv_offer *o, struct vm *vm, struct err *e)
 }
 
 int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
-	const struct xport_list *transports, const struct mig_params *params,
+	const struct xport_list *transports, const struct mig_params *params, uint64_t skip,
 	const struct ctl_move_turn *turn, const struct ctl_move_hooks *hooks, struct err *e)
 {
 	struct ctl_move *m = move_new(l, vm, hooks, e);
@@ -417,6 +450,9 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 		.cancel = &m->cancel };
 	snprintf(m->turn.what, sizeof(m->turn.what), "guest %s to %s", vm_config(vm)->name,
 		ctl_addr_format(to, text));
+	m->preflight = (struct ctl_preflight){
+		.vm = vm, .skip = skip, .downtime_limit_ns = params->downtime_limit_ns
+	};
 	m->source = (struct mig_source_args){
 		.mem = vm_mem(vm),
 		.ops = &move_vm_ops,
@@ -426,6 +462,7 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 		.transports = *transports,
 		.params = *params,
 		.chosen = move_chosen,
+		.check = move_check,
 		.progress = move_progress,
 		.way = { .frozen = move_frozen, .others_frozen = move_others_frozen, .arg = m },
 		.arg = m,

@@ -18,6 +18,7 @@
 #include "hv/ctl/server.h"
 #include "hv/ctl/turn.h"
 #include "hv/migrate/move.h"
+#include "hv/preflight/preflight.h"
 #include "hv/vm/vm.h"
 
 /* The rendezvous of a dead target must have failed well within five seconds. */
@@ -30,6 +31,8 @@ struct ctl_move_hooks {
 	void (*waiting)(void *arg, const char *waits);
 	/* A leaving guest's transport is chosen, why is in @note; once, before any progress. */
 	void (*chosen)(void *arg, const char *transport, const char *note);
+	/* What the checks before it found, good or bad; once, after chosen(). May be NULL. */
+	void (*checked)(void *arg, const struct pf_report *p);
 	/* A new snapshot; at most every 100 ms, and at each change of phase. */
 	void (*progress)(void *arg, const struct mig_progress *p);
 	/* The end; the move is freed when this returns. @rc as of mig_source/target_run(). */
@@ -38,11 +41,12 @@ struct ctl_move_hooks {
 };
 
 /*
- * Starts to move @vm to @to over one of @transports, when its turn comes; -EUSERS if that is not
- * now and it is not to wait. The machine must outlive the move.
+ * Starts to move @vm to @to over one of @transports, when its turn comes and after all checks but
+ * those of @skip; -EUSERS if that is not now and it is not to wait. The machine must outlive the
+ * move.
  */
 int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
-	const struct xport_list *transports, const struct mig_params *params,
+	const struct xport_list *transports, const struct mig_params *params, uint64_t skip,
 	const struct ctl_move_turn *turn, const struct ctl_move_hooks *hooks, struct err *e);
 
 /* Starts to receive into @vm. Copies @offer; takes over @fd. */

@@ -6,7 +6,6 @@
  * Next in the flow: virtio_pci.c (how the guest gets here), virtio_state.c.
  */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,14 +66,15 @@ void virtio_kick(struct virtio *v, unsigned q)
 	(void)!write(v->vq[q].kick_fd, &one, sizeof(one));
 }
 
+/* Once for every kick or several, and nothing has to be read for it: the watch is edge-triggered.
+ */
 static void virtio_kicked(void *arg, uint32_t events)
 {
 	struct virtio_vq *vq = arg;
 	struct virtio *v = vq->v;
-	uint64_t n;
 
 	(void)events;
-	if (read(vq->kick_fd, &n, sizeof(n)) == sizeof(n) && v->active && vq->q.ready)
+	if (v->active && vq->q.ready)
 		v->ops->notify(v->self, vq->q.index);
 }
 
@@ -259,21 +259,24 @@ static void virtio_woken(void *arg, uint32_t events)
 	(void)!read(v->wake_fd, &n, sizeof(n));
 }
 
-/* Waits without the lock, works with it: so whoever has the lock knows that nothing runs. */
+/*
+ * Waits without the lock, works with it: so whoever has the lock knows that nothing runs. What was
+ * found before a hold is looked at after it.
+ */
 static void *virtio_worker(void *arg)
 {
 	struct virtio *v = arg;
-	struct pollfd p = { .fd = loop_fd(v->loop), .events = POLLIN };
+	struct loop_ready ready;
 	bool quit;
 
 	do {
-		(void)poll(&p, 1, -1);
+		loop_wait(v->loop, &ready, -1);
 		pthread_mutex_lock(&v->lock);
 		while (v->held && !v->quit)
 			pthread_cond_wait(&v->resumed, &v->lock);
 		quit = v->quit;
 		if (!quit)
-			loop_once(v->loop, 0);
+			loop_dispatch(v->loop, &ready);
 		pthread_mutex_unlock(&v->lock);
 	} while (!quit);
 	return NULL;
@@ -415,7 +418,8 @@ static int virtio_queues_init(struct virtio *v, struct err *e)
 		};
 		vq->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		r = vq->kick_fd < 0 ? err_errno(e, "cannot make the kick of queue %u", i)
-				    : loop_add(v->loop, vq->kick_fd, EPOLLIN, virtio_kicked, vq, e);
+				    : loop_add(v->loop, vq->kick_fd, EPOLLIN | EPOLLET,
+					      virtio_kicked, vq, e);
 	}
 	return r;
 }

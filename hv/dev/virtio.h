@@ -92,7 +92,8 @@ int virtio_poll(struct virtio *v);
 struct virtq *virtio_queue(struct virtio *v, unsigned q);
 void *virtio_self(const struct virtio *v);
 uint64_t virtio_features(const struct virtio *v); /* agreed on; 0 while not active */
-/* Watches @fd on the worker (hv/base/loop.h); @fn runs with the lock held and never while held. */
+/* Watches @fd on the worker (hv/base/loop.h); @fn runs with the lock held and never while held, and
+ * must not mind that there is nothing to be had of @fd any more. */
 int virtio_watch(struct virtio *v, int fd, uint32_t events, loop_fn fn, void *arg, struct err *e);
 void virtio_watch_events(struct virtio *v, int fd, uint32_t events);
 void virtio_unwatch(struct virtio *v, int fd);

@@ -1,20 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns the choices of backing.h and what the host says about them. The only user of libnuma. Must
- * never change the host: it names the command that would.
+ * never change the host: it names the command that would. Transparent huge pages of a memfd are the
+ * host's choice (shmem_enabled); of a tmpfs they are the mount's, so guest memory that is to have
+ * some comes, where the memfd would get none, from a mount of its own that is attached nowhere.
  * Next in the flow: gmem.c.
  */
 #include "hv/mem/backing.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <linux/mount.h>
 #include <numa.h>
 #include <numaif.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "hv/base/size.h"
+
+/* From <linux/memfd.h>, which does not go together with <sys/mman.h> everywhere. */
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26
+#endif
 
 #define BACKING_2M (2ull << 20)
 #define BACKING_1G (1ull << 30)
@@ -191,14 +203,70 @@ static bool backing_thp_allows(const char *path)
 	       strstr(line, "[within_size]") || strstr(line, "[force]");
 }
 
+/* Whether the kernel gives a memfd huge pages on request. */
+static bool backing_thp_memfd(void)
+{
+	return backing_thp_allows(BACKING_THP_DIR "shmem_enabled") ||
+	       backing_thp_allows(BACKING_THP_DIR "hugepages-2048kB/shmem_enabled");
+}
+
+/* Sets @key of file system context @fs. */
+static int backing_fs_set(int fs, const char *key, const char *value)
+{
+	return (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0);
+}
+
+/*
+ * A file in a tmpfs that nobody else sees and that ends with it: -EPERM without CAP_SYS_ADMIN.
+ * The size is left to ftruncate(), as for a memfd.
+ */
+static int backing_tmpfs(void)
+{
+	int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), mount = -1, fd = -1, saved;
+
+	if (fs >= 0 && backing_fs_set(fs, "huge", "advise") == 0 &&
+		backing_fs_set(fs, "size", "0") == 0 &&
+		syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
+	if (mount >= 0)
+		fd = openat(mount, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	saved = errno;
+	if (mount >= 0)
+		close(mount);
+	if (fs >= 0)
+		close(fs);
+	errno = saved;
+	return fd;
+}
+
 static int backing_check_thp(struct err *e)
 {
-	if (backing_thp_allows(BACKING_THP_DIR "shmem_enabled") ||
-		backing_thp_allows(BACKING_THP_DIR "hugepages-2048kB/shmem_enabled"))
+	int fd;
+
+	if (backing_thp_memfd())
 		return 0;
+	fd = backing_tmpfs();
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
 	return err_set(e, -EOPNOTSUPP,
 		"memory: thp=on: this host gives shared memory no transparent huge pages: 'echo "
-		"advise > " BACKING_THP_DIR "shmem_enabled' lets it");
+		"advise > " BACKING_THP_DIR "shmem_enabled' lets it, and root gets some without "
+		"(a tmpfs of its own: %s)",
+		strerrordesc_np(errno));
+}
+
+int backing_file(const struct backing *b, const char *name, struct err *e)
+{
+	unsigned flags = MFD_CLOEXEC;
+	int fd;
+
+	/* The kernel takes the binary logarithm of the page's size. */
+	if (b->page)
+		flags |= MFD_HUGETLB | (unsigned)__builtin_ctzll(b->page) << MFD_HUGE_SHIFT;
+	fd = b->thp && !backing_thp_memfd() ? backing_tmpfs() : memfd_create(name, flags);
+	return fd >= 0 ? fd : err_errno(e, "cannot create guest memory");
 }
 
 static int backing_check_nodes(const struct backing *b, struct err *e)

@@ -36,6 +36,11 @@ const char *backing_format(uint64_t size, const struct backing *b, char *buf);
 int backing_valid(const struct backing *b, uint64_t size, struct err *e);
 /* Whether this host has it now: huge pages free, nodes present. -ENOMEM, -EOPNOTSUPP, -ENODEV. */
 int backing_check(const struct backing *b, uint64_t size, struct err *e);
+/*
+ * The file that such memory is mapped from, still empty, under @name in /proc/PID/maps where the
+ * kernel says so. A descriptor that is closed on exec, or negative errno.
+ */
+int backing_file(const struct backing *b, const char *name, struct err *e);
 /* Binds @size bytes at @p to the nodes of @b. 0 or negative errno. */
 int backing_bind(const struct backing *b, void *p, uint64_t size, struct err *e);
 

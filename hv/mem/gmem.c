@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the memfd of guest RAM and its mapping (see gmem.h). Must never touch a page nobody asked
- * for: holes are what makes a large, mostly idle guest cheap to move.
- * Next in the flow: dirty.c.
+ * Owns the file of guest RAM, a memfd as a rule (backing.h), and its mapping (see gmem.h). Must
+ * never touch a page nobody asked for: holes are what makes a large, mostly idle guest cheap to
+ * move. Next in the flow: dirty.c.
  */
 #include "hv/mem/gmem.h"
 
@@ -27,11 +27,6 @@
 
 /* Of guest memory allocated at the start in one call: interrupts get their turn in between. */
 #define GMEM_PREALLOC_STEP (1ull << 30)
-
-/* From <linux/memfd.h>, which does not go together with <sys/mman.h> everywhere. */
-#ifndef MFD_HUGE_SHIFT
-#define MFD_HUGE_SHIFT 26
-#endif
 
 static int gmem_host_available(uint64_t *bytes, struct err *e)
 {
@@ -122,16 +117,6 @@ static uint8_t *gmem_map(const struct gmem *m)
 	return at;
 }
 
-static int gmem_memfd(const struct backing *b)
-{
-	unsigned flags = MFD_CLOEXEC;
-
-	/* The kernel takes the binary logarithm of the page's size. */
-	if (b->page)
-		flags |= MFD_HUGETLB | (unsigned)__builtin_ctzll(b->page) << MFD_HUGE_SHIFT;
-	return memfd_create("watari-ram", flags);
-}
-
 /* What the mapping at @host is to be made of; before anything touches it. */
 static int gmem_apply(const struct gmem *m, uint8_t *host, struct err *e)
 {
@@ -174,9 +159,9 @@ int gmem_init_backed(struct gmem *m, uint64_t size, const struct backing *b, str
 	pthread_mutex_init(&m->give_lock, NULL);
 	m->size = size;
 	m->backing = *b;
-	m->fd = gmem_memfd(b);
+	m->fd = backing_file(b, "watari-ram", e);
 	if (m->fd < 0)
-		return err_errno(e, "cannot create guest memory");
+		return m->fd;
 	if (ftruncate(m->fd, (off_t)size) < 0) {
 		err_errno(e, "cannot size guest memory");
 		goto out;

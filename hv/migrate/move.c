@@ -168,6 +168,10 @@ static int move_connect(struct mig_source_args *a, int *fd, struct rdv_clock *cl
 		r = move_choose(a, *fd, &addr, out, e);
 	if (r)
 		return r;
+	if (a->check)
+		r = a->check(a->arg, *fd, a->xport, move_within(a, MOVE_CAN_NS), e);
+	if (r)
+		return r;
 	move_look(a, *fd);
 	addr.streams = out->streams = a->params.streams;
 	move_fill_offer(a);

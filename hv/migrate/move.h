@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A move, from above: what hv/ctl calls. Each side blocks, on a thread of its own in the process
- * that is, or will be, the guest's; that process goes on answering its control socket. Both open
- * with the rendezvous on a TCP connection, agree on versions, guest and transport, then move the
- * guest over that (docs/protocol.md). Next in the flow: hv/migrate/rendezvous.h.
+ * that is, or will be, the guest's; that process goes on answering its control socket. Both agree
+ * by the rendezvous, then move the guest over a transport (docs/protocol.md). Next: rendezvous.h.
  */
 #ifndef WATARI_MIGRATE_MOVE_H
 #define WATARI_MIGRATE_MOVE_H
@@ -102,7 +101,8 @@ struct mig_result {
  *  <0, committed   in doubt: the target was told to run the guest and did not answer; the source
  *                  stays frozen, the message says so
  * @chosen is called from this thread once it is known how the guest travels, with the note of
- * choose_transport(); @progress too, at least every 100 ms while something moves. Both may be NULL.
+ * choose_transport(), then @check; @progress too, at least every 100 ms while something moves. All
+ * may be NULL.
  * @cancel, an int that is 0, is where other threads give the move up: mig_cancel() of cancel.h.
  */
 struct mig_source_args {
@@ -117,6 +117,9 @@ struct mig_source_args {
 	struct rdv_offer offer;        /* filled by the caller except transport and streams */
 	struct mig_params params;
 	void (*chosen)(void *arg, const struct xport_ops *xport, const char *note);
+	/* Checks over the rendezvous before the offer; an error gives the move up. */
+	int (*check)(void *arg, int fd, const struct xport_ops *xport, uint64_t timeout_ns,
+		struct err *e);
 	void (*progress)(void *arg, const struct mig_progress *p);
 	struct way way; /* towards other moves over the same link; zeroes: there are none */
 	void *arg;

@@ -10,9 +10,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "hv/base/clock.h"
@@ -29,9 +29,6 @@
 
 #define POPULATE_WINDOW_PAGES (POPULATE_WINDOW >> GMEM_PAGE_SHIFT)
 #define POPULATE_THREADS_MAX  8
-
-/* Behind the receiver, however far that stands back itself (hv/base/urgency.h). */
-#define POPULATE_NICE 5
 
 struct populate {
 	const struct gmem *mem;
@@ -69,6 +66,17 @@ static bool populate_take(struct populate *p, uint32_t *region, uint64_t *first,
 	return true;
 }
 
+/*
+ * Only processors that would idle allocate ahead: a page costs more here than at the receiver,
+ * which finds it in its cache after clearing it. That it is refused changes nothing but the cost.
+ */
+static void populate_idle(pthread_t t, bool idle)
+{
+	const struct sched_param none = { 0 };
+
+	pthread_setschedparam(t, idle ? SCHED_IDLE : SCHED_OTHER, &none);
+}
+
 static void *populate_main(void *arg)
 {
 	struct populate *p = arg;
@@ -76,8 +84,7 @@ static void *populate_main(void *arg)
 	uint32_t region;
 
 	pthread_setname_np(pthread_self(), "mig-populate");
-	/* This thread only; that it is refused changes nothing but who waits. */
-	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + POPULATE_NICE);
+	populate_idle(pthread_self(), true);
 	pthread_mutex_lock(&p->lock);
 	while (populate_take(p, &region, &first, &pages)) {
 		bool ok;
@@ -145,6 +152,10 @@ void populate_quit(struct populate *p)
 	p->quit = true;
 	pthread_cond_broadcast(&p->moved);
 	pthread_mutex_unlock(&p->lock);
+	/* The kernel's lock on the address space is held while a piece is allocated: not for long.
+	 */
+	for (unsigned i = 0; i < p->threads; i++)
+		populate_idle(p->thread[i], false);
 }
 
 uint64_t populate_free(struct populate *p, uint64_t *cpu_ns)

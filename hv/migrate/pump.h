@@ -10,8 +10,12 @@
 #include "hv/base/err.h"
 #include "hv/migrate/move.h"
 
-#define PUMP_ANSWER_TIMEOUT_NS (10ull * 1000000000) /* a silent peer is given up after this */
-#define PUMP_GONE_NS           (500ull * 1000000)   /* for the transport to say why */
+/*
+ * A silent peer is given up after this: not one that is only slow. A dead process or host shows
+ * sooner by its connection; an overloaded one stands back behind its guests (urgency.h).
+ */
+#define PUMP_ANSWER_TIMEOUT_NS (30ull * 1000000000)
+#define PUMP_GONE_NS           (500ull * 1000000) /* for the transport to say why */
 #define PUMP_PROGRESS_NS       (100ull * 1000000)
 #define PUMP_EVENTS            64
 #define PUMP_BUDGET_POLL_NS    (1ull * 1000000)

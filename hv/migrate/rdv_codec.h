@@ -18,8 +18,11 @@ enum rdv_type {
 	RDV_CLOCK_END = 7,
 	RDV_CAN = 8,
 	RDV_DEFINE = 9,
-	RDV_KEPT = 10, /* empty */
-	RDV_BUSY = 11, /* body: string, why not now */
+	RDV_KEPT = 10,  /* empty */
+	RDV_CHECK = 11, /* body: what the source's host has, opaque here */
+	RDV_FACTS = 12, /* body: what the target's has */
+	RDV_FILL = 13,  /* body: bytes of no meaning, to time them */
+	RDV_BUSY = 14,  /* body: string, why not now */
 	RDV_LAST = RDV_BUSY,
 };
 

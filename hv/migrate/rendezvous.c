@@ -19,7 +19,11 @@
 #include "hv/base/clock.h"
 #include "hv/migrate/rdv_codec.h"
 
-#define RDV_PINGS 8
+#define RDV_PINGS   8
+#define RDV_CHECKS  4u                   /* of them CHECKs, which take our time */
+#define RDV_ASKS    256u                 /* frames a source may send before its offer */
+#define RDV_FILL_NS (60 * NSEC_PER_MSEC) /* a link is timed for so long ... */
+#define RDV_FILLS   128u                 /* ... or by so many frames of RDV_FRAME_MAX */
 
 #ifndef WATARI_VERSION
 #define WATARI_VERSION "0.1"
@@ -298,6 +302,55 @@ int rdv_define_send(int fd, const struct rdv_offer *o, uint64_t timeout_ns, stru
 	return r;
 }
 
+int rdv_check_send(int fd, const struct wbuf *facts, uint8_t *body, size_t *len,
+	uint64_t timeout_ns, struct err *e)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ns;
+	struct rdv_frame f;
+	int r = rdv_send(fd, RDV_CHECK, facts, deadline, e);
+
+	if (!r)
+		r = rdv_expect(fd, &f, RDV_FACTS, deadline, e);
+	if (r)
+		return r;
+	memcpy(body, f.body, f.len);
+	*len = f.len;
+	return 0;
+}
+
+static int rdv_ping(int fd, uint64_t deadline, struct rdv_frame *f, struct err *e)
+{
+	int r = rdv_send(fd, RDV_PING, NULL, deadline, e);
+
+	return r ? r : rdv_expect(fd, f, RDV_PONG, deadline, e);
+}
+
+int rdv_rate_measure(int fd, uint64_t *rate, uint64_t timeout_ns, struct err *e)
+{
+	static const uint8_t nothing[RDV_FRAME_MAX];
+	uint64_t deadline = clock_mono_ns() + timeout_ns, begun, bytes = 0, ns;
+	struct rdv_frame f;
+	struct wbuf w;
+	int r;
+
+	wbuf_init(&w);
+	wbuf_bytes(&w, nothing, sizeof(nothing));
+	begun = clock_mono_ns();
+	for (unsigned i = 0; i < RDV_FILLS && clock_mono_ns() - begun < RDV_FILL_NS; i++) {
+		r = rdv_send(fd, RDV_FILL, &w, deadline, e);
+		if (r)
+			goto out;
+		bytes += w.len;
+	}
+	/* The answer comes once the target has read all of them. */
+	r = rdv_ping(fd, deadline, &f, e);
+	ns = clock_mono_ns() - begun;
+	*rate = (uint64_t)((double)bytes * NSEC_PER_SEC / (double)(ns ? ns : 1));
+out:
+	wbuf_fini(&w);
+	return r;
+}
+
 int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
@@ -309,9 +362,7 @@ int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct
 		uint64_t t0 = clock_real_ns(), m0 = clock_mono_ns(), rtt, theirs;
 		struct rbuf b;
 
-		r = rdv_send(fd, RDV_PING, NULL, deadline, e);
-		if (!r)
-			r = rdv_expect(fd, &f, RDV_PONG, deadline, e);
+		r = rdv_ping(fd, deadline, &f, e);
 		if (r)
 			return r;
 		rtt = clock_mono_ns() - m0;
@@ -378,8 +429,67 @@ int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e)
 	return r;
 }
 
-int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *o,
-	uint64_t timeout_ns, struct err *e)
+static int rdv_pong(int fd, uint64_t deadline, struct err *e)
+{
+	struct wbuf w;
+	int r;
+
+	wbuf_init(&w);
+	wbuf_u64(&w, clock_real_ns());
+	r = rdv_send(fd, RDV_PONG, &w, deadline, e);
+	wbuf_fini(&w);
+	return r;
+}
+
+static int rdv_facts(int fd, const struct rdv_checker *check, const struct rdv_frame *f,
+	uint64_t *deadline, struct err *e)
+{
+	uint64_t begun = clock_mono_ns();
+	struct wbuf w;
+	int r;
+
+	wbuf_init(&w);
+	r = check->facts(check->arg, f->body, f->len, &w, e);
+	*deadline += clock_mono_ns() - begun; /* our time, not the source's */
+	if (!r && w.len > RDV_FRAME_MAX)
+		r = err_set(e, -EMSGSIZE, "what this host has does not fit a message");
+	if (!r)
+		r = rdv_send(fd, RDV_FACTS, &w, *deadline, e);
+	wbuf_fini(&w);
+	return r;
+}
+
+/* Answers what is asked ahead of the offer, which is then in @f. 1: it was all the source wanted.
+ */
+static int rdv_answer(int fd, const struct rdv_checker *check, struct rdv_frame *f,
+	uint64_t deadline, struct err *e)
+{
+	unsigned checked = 0;
+
+	for (unsigned i = 0; i < RDV_ASKS; i++) {
+		int r = rdv_recv(fd, f, deadline, e);
+
+		if (r == -ECONNRESET && checked)
+			return 1;
+		if (r || !check || f->type == RDV_OFFER || f->type == RDV_DEFINE)
+			return r;
+		if (f->type == RDV_CHECK && checked == RDV_CHECKS)
+			return err_set(e, -EPROTO, "the source asks without end");
+		if (f->type == RDV_CHECK)
+			r = rdv_facts(fd, check, f, &deadline, e);
+		else if (f->type == RDV_PING)
+			r = rdv_pong(fd, deadline, e);
+		else if (f->type != RDV_CLOCK_END && f->type != RDV_FILL)
+			return 0; /* out of turn: the caller says so */
+		if (r)
+			return r;
+		checked += f->type == RDV_CHECK;
+	}
+	return err_set(e, -EPROTO, "the source asks without end");
+}
+
+int rdv_offer_read(int fd, const struct rdv_transports *here, const struct rdv_checker *check,
+	struct rdv_offer *o, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
 	struct err local = { 0 };
@@ -395,7 +505,7 @@ int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *
 	r = rdv_send(fd, RDV_CAN, &w, deadline, e);
 	wbuf_fini(&w);
 	if (!r)
-		r = rdv_recv(fd, &f, deadline, e);
+		r = rdv_answer(fd, check, &f, deadline, e);
 	if (!r) {
 		b = rbuf_of(f.body, f.len);
 		if (f.type == RDV_DEFINE)
@@ -405,7 +515,7 @@ int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *
 		else
 			r = err_set(e, -EPROTO, "the source spoke out of turn (frame %u)", f.type);
 	}
-	if (r)
+	if (r < 0)
 		rdv_refuse_send(fd, e->msg);
 	return r;
 }
@@ -431,7 +541,6 @@ int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ns;
 	struct rdv_frame f;
-	struct wbuf w;
 	int r;
 
 	for (;;) {
@@ -441,10 +550,7 @@ int rdv_clock_serve(int fd, uint64_t timeout_ns, struct err *e)
 		if (f.type != RDV_PING)
 			return err_set(
 				e, -EPROTO, "the source spoke out of turn (frame %u)", f.type);
-		wbuf_init(&w);
-		wbuf_u64(&w, clock_real_ns());
-		r = rdv_send(fd, RDV_PONG, &w, deadline, e);
-		wbuf_fini(&w);
+		r = rdv_pong(fd, deadline, e);
 		if (r)
 			return r;
 	}

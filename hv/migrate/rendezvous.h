@@ -6,6 +6,7 @@
  *
  *   source: HELLO(magic, protocol, software)     target: HELLO(the same)
  *           and the bytes that will move                 CAN(its transports), once it has looked
+ *   source: CHECK(what its host has)             target: FACTS(what this one has), if asked
  *   source: OFFER(guest)                         target: ACCEPT(port, token) | REFUSE(reason)
  *                                                        | BUSY(reason): not now
  *           or DEFINE(a definition, no guest)            KEPT | REFUSE(reason), and that is all
@@ -26,7 +27,7 @@
 #include "hv/migrate/xport.h"
 
 #define RDV_MAGIC          0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
-#define RDV_PROTOCOL       4 /* both ends must be equal; raised with every change of the wire */
+#define RDV_PROTOCOL       5 /* both ends must be equal; raised with every change of the wire */
 #define RDV_FRAME_MAX      (64u << 10)
 #define RDV_CONFIG_MAX     (32u << 10)
 #define RDV_NAME_MAX       64
@@ -72,6 +73,12 @@ struct rdv_clock {
 	uint64_t rtt_ns; /* the round trip it was measured with; the error is at most half of it */
 };
 
+/* How a target answers a CHECK: fills @out from the source's @body of @len bytes. Not trusted. */
+struct rdv_checker {
+	int (*facts)(void *arg, const void *body, size_t len, struct wbuf *out, struct err *e);
+	void *arg;
+};
+
 /* The software version string of this build. */
 const char *rdv_software(void);
 
@@ -88,6 +95,15 @@ int rdv_meet(int fd, uint64_t memory, uint64_t timeout_ns, struct err *e);
  */
 int rdv_can_read(int fd, struct rdv_transports *there, uint64_t timeout_ns, struct err *e);
 /*
+ * Source, between that and the offer: CHECK with @facts out; what the target answers is at @body,
+ * of RDV_FRAME_MAX bytes, and *@len.
+ */
+int rdv_check_send(int fd, const struct wbuf *facts, uint8_t *body, size_t *len,
+	uint64_t timeout_ns, struct err *e);
+/* Source, likewise: times some MiB on this one connection. Bytes/s, 0 if it is too quick to tell.
+ */
+int rdv_rate_measure(int fd, uint64_t *rate, uint64_t timeout_ns, struct err *e);
+/*
  * Source: OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's words;
  * -EUSERS where it takes no more guests at this moment: it is worth another try.
  */
@@ -96,14 +112,17 @@ int rdv_offer_send(int fd, const struct rdv_offer *o, struct rdv_accept *out, ui
 /* Source: DEFINE out, of an offer with `definition` set; 0 once the target keeps it. Refusals as
  * above. */
 int rdv_define_send(int fd, const struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
-/* Source: measures the clock offset over a few round trips. */
+/* Source: measures the clock offset over a few round trips; before the offer or after it. */
 int rdv_clock_measure(int fd, struct rdv_clock *out, uint64_t timeout_ns, struct err *e);
 
 /* Target: reads HELLO and answers it. On a mismatch it has answered with a REFUSE already. */
 int rdv_hello_read(int fd, uint64_t *memory, uint64_t timeout_ns, struct err *e);
-/* Target: says what this host can do, and reads OFFER or DEFINE. Refuses as above. */
-int rdv_offer_read(int fd, const struct rdv_transports *here, struct rdv_offer *o,
-	uint64_t timeout_ns, struct err *e);
+/*
+ * Target: says what this host can do, and reads OFFER or DEFINE; answers by @check (NULL: none are
+ * answered) what is asked before. Refuses as above. 1: the source only wanted to check, and left.
+ */
+int rdv_offer_read(int fd, const struct rdv_transports *here, const struct rdv_checker *check,
+	struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
 /* Target: answers. */
 int rdv_accept_send(int fd, const struct rdv_accept *a, uint64_t timeout_ns, struct err *e);
 /* ... a DEFINE. */

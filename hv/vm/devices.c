@@ -392,3 +392,16 @@ void vm_power_button(struct vm *vm)
 {
 	acpi_pm_power_button(vm->acpi_pm);
 }
+
+void vm_state_formats(const struct vm *vm, char *out, size_t n)
+{
+	size_t at = 0;
+
+	out[0] = '\0';
+	for (size_t k = 0; k < DEVICES && at < n; k++) {
+		if (vm && devices[k].count && !devices[k].count(&vm->cfg))
+			continue;
+		at += (size_t)snprintf(
+			out + at, n - at, "%s:%u ", devices[k].ops->name, devices[k].ops->version);
+	}
+}

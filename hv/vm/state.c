@@ -14,6 +14,7 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/section.h"
+#include "hv/kvm/cpuid.h"
 #include "hv/vm/internal.h"
 
 #define STATE_VM_SECTION  "vm"
@@ -293,4 +294,10 @@ int vm_power_on_load(struct vm *vm, struct err *e)
 out:
 	wbuf_fini(&now);
 	return r;
+}
+
+void vm_processor(const struct vm *vm, struct wbuf *cpuid, uint32_t *tsc_khz)
+{
+	cpuid_encode(vm->cpu[0].vcpu.cpuid, cpuid);
+	*tsc_khz = vm->cpu[0].vcpu.tsc_khz;
 }

@@ -88,6 +88,15 @@ void vm_info(struct vm *vm, struct vm_info *out);
 const struct vm_config *vm_config(const struct vm *vm);
 struct gmem *vm_mem(struct vm *vm);
 
+/*
+ * "name:version " of each section of state that devices have, as text of @n bytes: of this machine,
+ * or of all devices that this build knows (@vm NULL).
+ */
+void vm_state_formats(const struct vm *vm, char *out, size_t n);
+/* The CPUID the guest was given, as of cpuid_encode(), and its TSC's frequency (0: not known). Any
+ * thread, once the machine stands. */
+void vm_processor(const struct vm *vm, struct wbuf *cpuid, uint32_t *tsc_khz);
+
 /* For hv/migrate; the void * they take is a struct vm. freeze() is vm_hold(VM_HOLD_MIGRATION). */
 extern const struct mig_vm_ops vm_mig_ops;
 

@@ -14,7 +14,7 @@ options_of_man() {
 }
 
 @test "--help and manual name the same options" {
-	for c in run receive migrate cancel history list show status console stop reset pause resume balloon kill probe; do
+	for c in run receive migrate check cancel history list show status console stop reset pause resume balloon kill probe; do
 		echo "$c"
 		[ -n "$(options_of_help "$c")" ]
 		diff <(options_of_help "$c") <(options_of_man "$c")

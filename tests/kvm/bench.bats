@@ -70,6 +70,11 @@ bench() {
 	bench $SMALL --runs 10 --json r.json
 	json 'join "\n", map { "$_->{freeze_guest_us} $_->{freeze_observer_us} $_->{freeze_noted}" } @runs'
 	[ "$(json '$r->{observer_agrees}{moves} >= 9 ? "yes" : "no"')" = yes ]
+	# Two moves a turn: the window after the first is the one before the second, and all time is accounted for.
+	[ "$(json 'join "", map { $_->{quiet_shared} ? 1 : 0 } @runs')" = 0101010101 ]
+	[ "$(json 'scalar grep { $_->{steps_s}{after} < 1 || $_->{steps_s}{move} * 1000 < $_->{total_ms} } @runs')" = 0 ]
+	[ "$(json 'scalar grep { $_->{steps_s}{quiet} >= 1 xor !$_->{quiet_shared} } @runs')" = 0 ]
+	[ "$(json 'scalar grep { $_->{timeline}{first_bucket_ms} > -900 || @{$_->{timeline}{work_pages}} < 190 } @runs')" = 0 ]
 }
 
 @test "a peer that is not there is told and is no failure" {

@@ -134,18 +134,21 @@ lab_prepare_guest() {
 	lab_initrd "$tree" "$lab_guest_initrd" || lab_die "cannot pack $tree"
 	gcc -O2 -Wall -I"$lab_root" -o "$lab_dir/bench-check" "$lab_tests/bench-check.c" ||
 		lab_die "cannot build bench-check"
+	gcc -O2 -Wall -o "$lab_dir/tsc" "$lab_tests/tsc.c" || lab_die "cannot build tsc"
 }
 
 # lab_host_start NAME [--memory SIZE] [--cpus N] [--nic NETDEV]... [--network LINE]...
-#                [--share FOLDER] [--disk FILE] [--agent] [--console CHARDEV]
+#                [--share FOLDER] [--disk FILE] [--agent] [--console CHARDEV] [--clock instructions]
 # Starts an emulated host that runs $lab_dir/run/NAME/script. Sets lab_host_pid. NETDEV and CHARDEV
 # are values of QEMU's -netdev and -chardev without the id; a path in them begins in the host's
 # folder. LINE is "INTERFACE ADDRESS/PREFIX MTU [RXE]": how the host sets up an interface, and the
 # soft-RoCE device to put on it; "INTERFACE bridge:NAME MTU" makes it a port of a bridge of the host.
 # FOLDER is the host's /pair. FILE is its /dev/vda, which several hosts may have at once. --agent: its script is tests/lab/agent.
+# --clock instructions: its time is 2 ns for each of its instructions, and none while it is idle: how
+# crowded the machine is does not show in it, nor does what an instruction costs the emulator.
 lab_host_start() {
 	local name=$1 memory=2G cpus=1 more=() n=0 dir=$lab_dir/run/$1
-	local console=file,path=$dir/console mac
+	local console=file,path=$dir/console mac accel=tcg,thread=multi
 	shift
 	mkdir -p "$dir" && echo "$name" >"$dir/name" && rm -f "$dir"/{status,ready,network} || exit 1
 	while [ $# -gt 0 ]; do
@@ -153,6 +156,10 @@ lab_host_start() {
 		--memory) memory=$2 ;;
 		--cpus) cpus=$2 ;;
 		--console) console=$2 ;;
+		--clock)
+			[ "$2" = instructions ] || lab_die "lab_host_start: --clock $2?"
+			accel=tcg,thread=single more+=(-icount shift=1,sleep=off)
+			;;
 		--network) echo "$2" >>"$dir/network" ;;
 		--share) more+=(-virtfs "local,path=$2,mount_tag=pair,security_model=none") ;;
 		--disk)
@@ -181,13 +188,14 @@ lab_host_start() {
 	# about XCR0 ("XSAVE consistency problem" in the guest's log); and none of what needs it, for a guest's
 	# aesni_intel takes AVX where it is offered and dies of it. No 5-level paging: it only makes the
 	# emulator's nested walks longer. No check of the timer's interrupt: on a crowded machine the few ticks
-	# it waits for come too late, and the host's kernel gives up.
+	# it waits for come too late, and the host's kernel gives up. The TSC's rate is given, for two hosts that
+	# measure it themselves then come to different ones, and no guest can move between them.
 	(
-		cd "$dir" && exec qemu-system-x86_64 -accel tcg,thread=multi -cpu "max,-la57,$without_xsave" -M q35 \
+		cd "$dir" && exec qemu-system-x86_64 -accel $accel -cpu "max,-la57,$without_xsave" -M q35 \
 			-m "$memory" -smp "$cpus" -nodefaults -no-user-config -display none -no-reboot \
 			-chardev "$console,id=console" -serial chardev:console \
 			-kernel "$lab_host_kernel" -initrd "$lab_host_initrd" \
-			-append "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check" \
+			-append "console=ttyS0 quiet panic=-1 tsc=reliable tsc_early_khz=$("$lab_dir/tsc") no_timer_check" \
 			-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
 			-virtfs "local,path=$dir,mount_tag=out,security_model=none" \
 			"${more[@]}" 2>emulator

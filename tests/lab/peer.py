@@ -8,8 +8,8 @@ Next in the flow: tests/lab/rdma-speed compares.
 
   peer.py start MEMORY WORDS [INCOMING]   returns when the guest works on its pages, or QEMU waits for one
   peer.py pin                             rdma-pin-all, on both ends, before the move
-  peer.py move URI                        prints total-time and downtime in ms
-  peer.py lives                           0 if the guest runs, goes on writing, and found no bad page
+  peer.py move URI                        prints how it ended: "completed in N ms, frozen for N ms" or why not
+  peer.py lives                           0 if the guest runs, goes on writing, and found no bad page, else why
   peer.py quit
 QEMU's output is in /lab/peer.out.
 """
@@ -26,13 +26,16 @@ RUNNING = 3
 
 
 class Monitor:
-    def __init__(self):
+    def __init__(self, seconds=2):
         self.socket = socket.socket(socket.AF_UNIX)
-        for _ in range(300):
+        end = time.monotonic() + seconds
+        while True:
             try:
                 self.socket.connect("/run/peer.sock")
                 break
             except OSError:
+                if time.monotonic() > end:
+                    sys.exit("QEMU has ended")
                 time.sleep(0.1)
         self.socket.settimeout(180)
         self.lines = self.socket.makefile("r")
@@ -42,7 +45,10 @@ class Monitor:
     def ask(self, command, **arguments):
         self.socket.sendall((json.dumps({"execute": command, "arguments": arguments}) + "\n").encode())
         while True:
-            answer = json.loads(self.lines.readline())
+            line = self.lines.readline()
+            if not line:
+                sys.exit(f"{command}: QEMU has ended")
+            answer = json.loads(line)
             if "return" in answer:
                 return answer["return"]
             if "error" in answer:
@@ -72,7 +78,7 @@ def start(memory, words, incoming=None):
     with open("/lab/peer.out", "w", encoding="utf-8") as out:
         subprocess.Popen(command + (["-incoming", incoming] if incoming else []), stdin=subprocess.DEVNULL,
                          stdout=out, stderr=out, start_new_session=True, preexec_fn=no_limit)
-    monitor = Monitor()
+    monitor = Monitor(60)
     if not incoming and not monitor.until(lambda: monitor.words()[STATE] == RUNNING, 120):
         sys.exit("the guest does not work on its pages")
 
@@ -85,20 +91,21 @@ def move(uri):
     monitor = Monitor()
     monitor.ask("migrate-set-parameters", **{"downtime-limit": 300, "max-bandwidth": 2**62})
     monitor.ask("migrate", uri=uri)
-    monitor.until(lambda: monitor.ask("query-migrate").get("status") in ("completed", "failed"), 150)
+    ended = ("completed", "failed", "cancelled")
+    monitor.until(lambda: monitor.ask("query-migrate").get("status") in ended, 300)
     said = monitor.ask("query-migrate")
     if said.get("status") != "completed":
-        sys.exit(f"the move ended as {said.get('status')}")
-    print(said["total-time"], "ms, frozen", said["downtime"], "ms")
+        sys.exit(f"ended as {said.get('status')}: {said.get('error-desc', 'QEMU does not say why')}")
+    print(f"completed in {said['total-time']} ms, frozen for {said['downtime']} ms")
 
 
 def lives():
     monitor = Monitor()
     if not monitor.until(lambda: monitor.ask("query-status")["running"], 20):
-        sys.exit("it does not run")
+        sys.exit("the guest does not run")
     before = monitor.words()[WRITTEN]
     if not monitor.until(lambda: monitor.words()[WRITTEN] > before, 20) or monitor.words()[ERRORS]:
-        sys.exit("it writes no pages, or bad ones")
+        sys.exit("the guest writes no pages, or bad ones")
 
 
 def leave():

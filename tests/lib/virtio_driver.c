@@ -254,9 +254,14 @@ void drv_run(struct drv *d)
 		idle = virtio_poll(d->v) ? 0 : idle + 1;
 }
 
-void drv_kick(struct drv *d, unsigned q)
+void drv_notify(struct drv *d, unsigned q)
 {
 	set(d, NOTIFY + 4 * q, 2, q);
+}
+
+void drv_kick(struct drv *d, unsigned q)
+{
+	drv_notify(d, q);
 	drv_run(d);
 }
 

@@ -63,6 +63,8 @@ void drv_config_write(struct drv *d, unsigned off, unsigned size, uint64_t val);
 
 /* Makes a request; the device sees it at the next kick. */
 void drv_add(struct drv *d, unsigned q, const struct drv_seg *seg, unsigned n);
+/* Kicks, and leaves the work to the worker or to virtio_poll(). */
+void drv_notify(struct drv *d, unsigned q);
 /* Kicks and lets the device work until it is idle. */
 void drv_kick(struct drv *d, unsigned q);
 void drv_run(struct drv *d);

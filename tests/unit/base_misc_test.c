@@ -174,6 +174,32 @@ static void a_watch_deleted_in_a_callback_is_not_called(void **state)
 	close(f.b[1]);
 }
 
+/* Between the halves another thread has the lock, and may have changed what is watched. */
+static void a_watch_replaced_between_wait_and_dispatch_is_not_called(void **state)
+{
+	struct loop_fixture f = { 0 };
+	struct loop_ready ready;
+	struct err e;
+
+	(void)state;
+	f.l = loop_new(&e);
+	assert_int_equal(pipe(f.a), 0);
+	assert_int_equal(loop_add(f.l, f.a[0], EPOLLIN, loop_first, &f, &e), 0);
+	assert_int_equal(write(f.a[1], "x", 1), 1);
+	loop_wait(f.l, &ready, 0);
+	assert_int_equal(ready.n, 1);
+	loop_del(f.l, f.a[0]);
+	assert_int_equal(loop_dispatch(f.l, &ready), 0);
+	assert_int_equal(loop_add(f.l, f.a[0], EPOLLIN, loop_first, &f, &e), 0);
+	assert_int_equal(loop_dispatch(f.l, &ready), 0);
+	assert_int_equal(f.ran, 0);
+	/* The new watch is called for itself. */
+	assert_int_equal(loop_once(f.l, 0), 1);
+	loop_free(f.l);
+	close(f.a[0]);
+	close(f.a[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +210,7 @@ int main(void)
 		cmocka_unit_test(or_counts_what_is_new),
 		cmocka_unit_test(errors_gather_context_on_the_way_up),
 		cmocka_unit_test(a_watch_deleted_in_a_callback_is_not_called),
+		cmocka_unit_test(a_watch_replaced_between_wait_and_dispatch_is_not_called),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,12 @@ static void transports_and_modes_are_systems_not_cases(void **state)
 
 	(void)state;
 	assert_int_equal(bench_plan_init(&p, &e), 0);
+	assert_int_equal(p.modes, 3); /* postcopy is measured when it is asked for */
+	for (unsigned i = 0; i < p.modes; i++)
+		assert_string_not_equal(p.mode[i], "postcopy");
+	assert_int_equal(bench_plan_set(&p, "peer-mode", "all", &e), 0);
 	assert_int_equal(p.modes, 4);
+	assert_string_equal(p.mode[3], "postcopy");
 	assert_int_equal(bench_plan_set(&p, "transport", "tcp,uring", &e), 0);
 	assert_int_equal(bench_plan_set(&p, "peer-mode", "multifd", &e), 0);
 	assert_int_equal(p.transports, 2);
@@ -109,12 +114,30 @@ static void a_guest_this_machine_cannot_hold_is_refused(void **state)
 	bench_plan_fini(&p);
 }
 
+static void a_turn_is_short_unless_there_are_many_moves(void **state)
+{
+	static const struct {
+		unsigned runs, warm_ups, turn;
+	} of[] = { { 1, 0, 1 }, { 5, 1, 1 }, { 9, 1, 2 }, { 20, 1, 4 }, { 500, 1, PLAN_TURN_MAX } };
+	struct bench_plan p;
+
+	(void)state;
+	assert_int_equal(bench_plan_init(&p, NULL), 0);
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		p.runs = of[i].runs;
+		p.warm_ups = of[i].warm_ups;
+		assert_int_equal(bench_plan_turn(&p), of[i].turn);
+	}
+	bench_plan_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_multiply_and_keep_their_order),
 		cmocka_unit_test(transports_and_modes_are_systems_not_cases),
 		cmocka_unit_test(what_is_no_good_is_named),
+		cmocka_unit_test(a_turn_is_short_unless_there_are_many_moves),
 		cmocka_unit_test(too_many_cases_are_refused),
 		cmocka_unit_test(a_guest_this_machine_cannot_hold_is_refused),
 	};

@@ -186,14 +186,80 @@ static void a_clock_that_lost_time_is_found_out(void **state)
 	moved = x.now;
 	world_stop(&x, 30 * MS, 12 * MS, 100 * US);
 	world_run(&x, 1, 300 * MS, 100 * US);
-	assert_true(watch_lost(&x.w, start, moved, moved + 40 * MS, x.now, &lost));
+	assert_true(watch_lost(&x.w, (struct watch_span){ start, moved },
+		(struct watch_span){ moved - 300 * MS, moved },
+		(struct watch_span){ moved + 40 * MS, x.now }, &lost));
 	assert_in_range(lost, 18 * MS - 20 * US, 18 * MS + 20 * US);
+	free(x.w.bucket);
+}
+
+static void a_rate_from_late_readings_is_no_lost_clock(void **state)
+{
+	struct watch_span rate, before, after;
+	struct world x;
+	int64_t lost = -1;
+
+	(void)state;
+	world_init(&x, 1);
+	rate.from = x.now;
+	world_run(&x, 0, 300 * MS, 100 * US);
+	/* Until the end of the window the guest runs 20 ms before it is seen to. */
+	x.now += 20 * MS;
+	world_run(&x, 0, 600 * MS, 100 * US);
+	rate.to = x.now;
+	x.tsc += 20 * MS;
+	before.from = x.now;
+	world_run(&x, 0, 50 * MS, 100 * US);
+	before.to = x.now;
+	world_run(&x, 0, 2000 * MS, 100 * US);
+	world_leave(&x);
+	after.from = x.now;
+	world_run(&x, 1, 300 * MS, 100 * US);
+	after.to = x.now;
+	assert_true(watch_lost(&x.w, rate, before, after, &lost));
+	assert_in_range(lost + (int64_t)MS, MS - 20 * US, MS + 20 * US);
+	free(x.w.bucket);
+}
+
+static void the_next_move_is_watched_from_where_the_last_one_went(void **state)
+{
+	struct world x;
+
+	(void)state;
+	world_init(&x, 1);
+	x.w.arrival = calloc(1, sizeof(*x.w.arrival));
+	assert_non_null(x.w.arrival);
+	x.w.arrived = true;
+	x.w.fd[0] = 3;
+	x.w.fd[1] = 4;
+	x.w.off[1] = 4096;
+	world_run(&x, 0, 20 * MS, 100 * US);
+	world_leave(&x);
+	world_stop(&x, 5 * MS, 5 * MS, 100 * US);
+	world_run(&x, 1, 20 * MS, 100 * US);
+	watch_next(&x.w);
+	assert_int_equal(x.w.fd[0], 4);
+	assert_int_equal(x.w.fd[1], -1);
+	assert_int_equal(x.w.off[0], 4096);
+	assert_false(x.w.arrived);
+	watch_window(&x.w);
+	memcpy(x.src, x.dst, sizeof(x.src));
+	memset(x.dst, 0, sizeof(x.dst));
+	world_run(&x, 0, 20 * MS, 100 * US);
+	assert_int_equal(x.w.seen.moved_ns, 0); /* it has gone nowhere yet */
+	world_leave(&x);
+	world_stop(&x, 7 * MS, 7 * MS, 100 * US);
+	world_run(&x, 1, 20 * MS, 100 * US);
+	assert_in_range(x.w.seen.moved_ns, 7 * MS - 100 * US, 7 * MS + 100 * US);
+	free(x.w.arrival);
 	free(x.w.bucket);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_rate_from_late_readings_is_no_lost_clock),
+		cmocka_unit_test(the_next_move_is_watched_from_where_the_last_one_went),
 		cmocka_unit_test(a_pause_is_found_to_within_a_look),
 		cmocka_unit_test(a_pause_at_one_end_is_not_the_move),
 		cmocka_unit_test(without_a_move_there_is_no_blackout),

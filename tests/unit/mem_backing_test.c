@@ -186,6 +186,53 @@ static void huge_pages_have_holes_too(void **state)
 	gmem_fini(&m);
 }
 
+/* Bytes of the mapping that holds @p which are mapped by huge pages. */
+static uint64_t huge_bytes(const void *p)
+{
+	unsigned long long from, to, kib, found = 0;
+	FILE *f = fopen("/proc/self/smaps", "re");
+	bool here = false;
+	char line[256];
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+			here = from <= (uintptr_t)p && (uintptr_t)p < to;
+		else if (here && sscanf(line, "ShmemPmdMapped: %llu kB", &kib) == 1)
+			found = kib << 10;
+	}
+	fclose(f);
+	return found;
+}
+
+/* Whatever shmem_enabled says, where this process may mount. */
+static void transparent_huge_pages_come_and_go(void **state)
+{
+	const struct backing b = { .thp = true };
+	struct gmem m;
+	struct err e;
+
+	(void)state;
+	if (backing_check(&b, 64 * MIB, &e)) {
+		print_message("# skipped: %s\n", e.msg);
+		skip();
+	}
+	assert_int_equal(gmem_init_backed(&m, 64 * MIB, &b, &e), 0);
+	assert_int_equal(holes(&m), 64 * MIB);
+	assert_int_equal(gmem_populate(&m, &m.regions[0], 0, 32 * MIB), 0);
+	assert_int_equal(holes(&m), 32 * MIB);
+	/* The kernel may have had too few of them for all. */
+	assert_true(huge_bytes(m.regions[0].host) > 0);
+	memset(m.regions[0].host, 0x5a, 4 * MIB);
+	assert_int_equal(gmem_discard(&m, &m.regions[0], 4096, 4096, &e), 0);
+	assert_int_equal(m.regions[0].host[4095], 0x5a);
+	assert_int_equal(m.regions[0].host[4096], 0);
+	assert_int_equal(m.regions[0].host[8192], 0x5a);
+	assert_int_equal(gmem_discard_all(&m, &e), 0);
+	assert_int_equal(holes(&m), 64 * MIB);
+	gmem_fini(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +243,7 @@ int main(void)
 		cmocka_unit_test(preallocated_memory_has_no_hole),
 		cmocka_unit_test(memory_is_on_its_node),
 		cmocka_unit_test(huge_pages_have_holes_too),
+		cmocka_unit_test(transparent_huge_pages_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

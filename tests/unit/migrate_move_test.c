@@ -102,7 +102,7 @@ static void *move_target(void *arg)
 	a.fd = accept(m->listen_fd, NULL, NULL);
 	m->trv = rdv_hello_read(a.fd, &m->memory, 2000000000ull, &m->terr);
 	if (!m->trv)
-		m->trv = rdv_offer_read(a.fd, &m->can, offer, 2000000000ull, &m->terr);
+		m->trv = rdv_offer_read(a.fd, &m->can, NULL, offer, 2000000000ull, &m->terr);
 	if (!m->trv)
 		m->trv = mig_target_run(&a, &m->tres, &m->terr);
 	close(a.fd);

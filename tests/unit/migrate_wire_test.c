@@ -94,7 +94,7 @@ static void *pair_target(void *arg)
 
 	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_offer_read(p->fd[1], &able, p->offer, LIMIT, &p->err);
+		p->rc = rdv_offer_read(p->fd[1], &able, NULL, p->offer, LIMIT, &p->err);
 	if (!p->rc)
 		p->rc = rdv_accept_send(p->fd[1], &a, LIMIT, &p->err);
 	if (!p->rc)
@@ -166,13 +166,116 @@ static void the_rendezvous_agrees_and_measures_the_clock(void **state)
 	free(o);
 }
 
+/* Says what it was asked, the other way round. */
+static int pair_facts(void *arg, const void *body, size_t len, struct wbuf *out, struct err *e)
+{
+	const uint8_t *p = body;
+
+	(void)arg;
+	if (len == 4)
+		return err_set(e, -EPROTO, "no facts came");
+	while (len)
+		wbuf_u8(out, p[--len]);
+	return 0;
+}
+
+static void *pair_asked(void *arg)
+{
+	const struct rdv_checker check = { .facts = pair_facts };
+	struct pair *p = arg;
+
+	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
+	if (!p->rc)
+		p->rc = rdv_offer_read(p->fd[1], &able, &check, p->offer, LIMIT, &p->err);
+	return NULL;
+}
+
+static void pair_meet(struct pair *p, pthread_t *t)
+{
+	struct rdv_transports there;
+	struct err e;
+
+	pthread_create(t, NULL, pair_asked, p);
+	assert_int_equal(rdv_meet(p->fd[0], 0, LIMIT, &e), 0);
+	assert_int_equal(rdv_can_read(p->fd[0], &there, LIMIT, &e), 0);
+}
+
+static void a_source_asks_before_its_offer_and_may_leave_it_at_that(void **state)
+{
+	static uint8_t body[RDV_FRAME_MAX];
+	struct pair *p = *state;
+	struct rdv_clock clock;
+	uint64_t rate;
+	struct wbuf w;
+	struct err e;
+	pthread_t t;
+	size_t len;
+
+	wbuf_init(&w);
+	wbuf_bytes(&w, "facts", 5);
+	pair_meet(p, &t);
+	assert_int_equal(rdv_check_send(p->fd[0], &w, body, &len, LIMIT, &e), 0);
+	assert_int_equal(len, 5);
+	assert_memory_equal(body, "stcaf", 5);
+	assert_int_equal(rdv_clock_measure(p->fd[0], &clock, LIMIT, &e), 0);
+	assert_true((uint64_t)llabs((long long)clock.offset_ns) <= clock.rtt_ns);
+	assert_int_equal(rdv_rate_measure(p->fd[0], &rate, LIMIT, &e), 0);
+	assert_true(rate > 0);
+	shutdown(p->fd[0], SHUT_RDWR);
+	pthread_join(t, NULL);
+	assert_int_equal(p->rc, 1);
+	wbuf_fini(&w);
+}
+
+static void a_source_that_asks_for_ever_is_refused(void **state)
+{
+	static uint8_t body[RDV_FRAME_MAX];
+	struct pair *p = *state;
+	struct wbuf w;
+	struct err e;
+	pthread_t t;
+	size_t len;
+	int i, rc;
+
+	wbuf_init(&w);
+	wbuf_bytes(&w, "facts", 5);
+	pair_meet(p, &t);
+	for (i = 0, rc = 0; rc == 0 && i < 100; i++)
+		rc = rdv_check_send(p->fd[0], &w, body, &len, LIMIT, &e);
+	pthread_join(t, NULL);
+	assert_int_equal(p->rc, -EPROTO);
+	assert_string_equal(p->err.msg, "the source asks without end");
+	assert_int_equal(rc, -ECONNREFUSED);
+	assert_int_equal(i, 5);
+	wbuf_fini(&w);
+}
+
+static void facts_that_are_none_are_refused_with_the_reason(void **state)
+{
+	static uint8_t body[RDV_FRAME_MAX];
+	struct pair *p = *state;
+	struct wbuf w;
+	struct err e;
+	pthread_t t;
+	size_t len;
+
+	wbuf_init(&w);
+	wbuf_bytes(&w, "none", 4);
+	pair_meet(p, &t);
+	assert_int_equal(rdv_check_send(p->fd[0], &w, body, &len, LIMIT, &e), -ECONNREFUSED);
+	assert_string_equal(e.msg, "the target refused: no facts came");
+	pthread_join(t, NULL);
+	assert_int_equal(p->rc, -EPROTO);
+	wbuf_fini(&w);
+}
+
 static void *pair_keeper(void *arg)
 {
 	struct pair *p = arg;
 
 	p->rc = rdv_hello_read(p->fd[1], &p->memory, LIMIT, &p->err);
 	if (!p->rc)
-		p->rc = rdv_offer_read(p->fd[1], &able, p->offer, LIMIT, &p->err);
+		p->rc = rdv_offer_read(p->fd[1], &able, NULL, p->offer, LIMIT, &p->err);
 	if (!p->rc)
 		p->rc = rdv_kept_send(p->fd[1], LIMIT, &p->err);
 	return NULL;
@@ -252,7 +355,7 @@ static void a_stranger_is_no_watari(void **state)
 	/* the other end has our HELLO, and then it hears a stranger */
 	assert_int_equal(write(p->fd[0], http, sizeof(http) - 1), sizeof(http) - 1);
 	assert_int_equal(rdv_hello_read(p->fd[1], &p->memory, LIMIT, &e), 0);
-	assert_int_equal(rdv_offer_read(p->fd[1], &able, p->offer, LIMIT, &e), -EPROTO);
+	assert_int_equal(rdv_offer_read(p->fd[1], &able, NULL, p->offer, LIMIT, &e), -EPROTO);
 	assert_non_null(strstr(e.msg, "no watari"));
 }
 
@@ -425,6 +528,9 @@ int main(void)
 		PAIR_TEST(another_version_is_refused_naming_both),
 		PAIR_TEST(a_silent_or_closing_peer_ends_the_wait),
 		cmocka_unit_test(every_cut_of_an_offer_is_refused),
+		PAIR_TEST(a_source_asks_before_its_offer_and_may_leave_it_at_that),
+		PAIR_TEST(a_source_that_asks_for_ever_is_refused),
+		PAIR_TEST(facts_that_are_none_are_refused_with_the_reason),
 		cmocka_unit_test(every_cut_of_a_greeting_or_a_list_is_refused),
 		PAIR_TEST(a_target_that_takes_its_time_is_not_taken_for_dead),
 		cmocka_unit_test(a_list_of_transports_is_bounded),
