@@ -166,9 +166,12 @@ static int move_check(
 	void *arg, int fd, const struct xport_ops *xport, uint64_t timeout_ns, struct err *e)
 {
 	struct ctl_move *m = arg;
-	int rc = ctl_preflight_move(&m->preflight, fd, xport, timeout_ns, &m->report, e);
+	struct pf_report report;
+	int rc = ctl_preflight_move(&m->preflight, fd, xport, timeout_ns, &report, e);
 
 	pthread_mutex_lock(&m->lock);
+	if (!m->checked) /* after a busy target it is asked again, while the loop may read this */
+		m->report = report;
 	m->checked = true;
 	pthread_mutex_unlock(&m->lock);
 	move_ring(m);
@@ -217,6 +220,8 @@ static void move_waits(void *arg, const char *waits)
 
 	pthread_mutex_lock(&m->lock);
 	snprintf(m->waits, sizeof(m->waits), "%s", waits);
+	if (waits[0]) /* for the first time, or again: after a target that was busy */
+		m->progress = (struct mig_progress){ .phase = MIG_PHASE_WAITING };
 	pthread_mutex_unlock(&m->lock);
 	move_ring(m);
 }

@@ -18,9 +18,8 @@
 #include "hv/migrate/way.h"
 #include "hv/migrate/xport.h"
 
-/* "throttle", "freeze", "abort"; -EINVAL names what it got. */
-const char *mig_on_stall_name(enum mig_on_stall s);
-int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e);
+const char *mig_on_stall_name(enum mig_on_stall s); /* "throttle", "freeze", "abort" */
+int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e); /* -EINVAL */
 
 #define MIG_BANDWIDTH_LEAST (1ull << 20) /* bytes/s */
 
@@ -47,8 +46,7 @@ enum mig_phase {
 };
 const char *mig_phase_name(enum mig_phase p); /* "waiting", "init", "copy", "quiesce", ... */
 
-/* A snapshot of a running move, for progress lines. */
-struct mig_progress {
+struct mig_progress { /* a snapshot of a running move */
 	enum mig_phase phase;
 	unsigned round; /* 1 is the first pass */
 	uint64_t elapsed_ns;
@@ -61,8 +59,7 @@ struct mig_progress {
 	unsigned share; /* thousandths of their time that writing vCPUs are left with; 1000: all */
 };
 
-/* The steps of the blackout, each in ns, as the source saw them. */
-struct mig_blackout {
+struct mig_blackout {         /* its steps, each in ns, as the source saw them */
 	uint64_t total_ns;    /* freeze asked for ... the target's word that it thawed */
 	uint64_t stop_ns;     /* vCPUs stopped */
 	uint64_t harvest_ns;  /* last dirty pages found */
