@@ -36,6 +36,7 @@ int cmd_resume(int argc, char **argv);
 int cmd_balloon(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_own(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_history(int argc, char **argv);
 int cmd_probe(int argc, char **argv);

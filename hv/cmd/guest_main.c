@@ -117,6 +117,11 @@ static void process_arrived(void *arg, const struct mig_result *r)
 	process_keep(p, NULL);
 	/* The source prints the other figures; what it cost this host only this host knows. */
 	process_notify(p, "A");
+	if (!r->transport[0]) { /* settled by hand: there are no figures */
+		printf("guest %s lives here\n", p->name);
+		fflush(stdout);
+		return;
+	}
 	printf("guest %s arrived over %s; processor time: %.1f ms to receive, %.1f ms to allocate memory\n",
 		p->name, r->transport, (double)r->receive_cpu_ns / 1e6,
 		(double)r->allocate_cpu_ns / 1e6);

@@ -22,6 +22,7 @@
 #include "hv/ctl/history.h"
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
+#include "hv/ctl/client.h"
 
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
 
@@ -168,6 +169,7 @@ static int incoming_replaces(const struct vm_config *c, struct err *e)
 		rc = 0;
 	} else if (rc == 0 && !m.to[0]) {
 		kept->persistent = true;
+		memcpy(kept->uuid, c->uuid, sizeof(kept->uuid)); /* of one life, not kept */
 		vm_config_encode(kept, &a);
 		vm_config_encode(c, &b);
 		if (a.len != b.len || memcmp(a.data, b.data, a.len) != 0)
@@ -234,6 +236,33 @@ static int incoming_place(const struct incoming_args *a, struct guest_main_args 
 	return 1;
 }
 
+/*
+ * The name, also if a copy of this very guest has it that is in doubt: the source, which runs it,
+ * moves it here anew, so that copy is nobody's.
+ */
+static int incoming_claim(struct guest_main_args *m, const struct vm_config *c, struct err *e)
+{
+	int rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c->name, e);
+	const char *state, *whose;
+	char uuid[UUID_TEXT];
+	json_t *j = NULL;
+
+	if (rc != -EEXIST || ctl_ask(NULL, c->name, "status", &j, NULL))
+		return rc;
+	state = json_string_value(json_object_get(j, "state"));
+	whose = json_string_value(json_object_get(j, "uuid"));
+	if (state && whose && strcmp(state, "in-doubt") == 0 && !uuid_is_zero(c->uuid) &&
+		strcmp(whose, uuid_format(c->uuid, uuid)) == 0) {
+		log_warn("guest %s, in doubt here, moves here anew: that copy is ended", c->name);
+		if (ctl_kill(NULL, c->name, NULL, e) == 0) {
+			err_clear(e);
+			rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c->name, e);
+		}
+	}
+	json_decref(j);
+	return rc;
+}
+
 /* What the source asks first, then its offer. 1: it only wanted to ask. */
 static int incoming_offer(const struct incoming_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
@@ -269,7 +298,7 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 	if (rc == 0)
 		rc = incoming_config(a, offer, &config, e);
 	if (rc == 0)
-		rc = ctl_claim_take(m->claim, ctl_runtime_dir(), config.name, e);
+		rc = incoming_claim(m, &config, e);
 	if (rc == 0)
 		rc = vm_new(&m->vm, &config, e);
 	if (rc < 0) {

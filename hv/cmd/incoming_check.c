@@ -9,10 +9,25 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "hv/ctl/claim.h"
+#include "hv/ctl/client.h"
 #include "hv/ctl/preflight.h"
+
+static bool check_in_doubt(const char *name)
+{
+	const char *state = NULL;
+	json_t *j = NULL;
+	bool doubt;
+
+	if (ctl_ask(NULL, name, "status", &j, NULL) == 0)
+		state = json_string_value(json_object_get(j, "state"));
+	doubt = state && strcmp(state, "in-doubt") == 0;
+	json_decref(j);
+	return doubt;
+}
 
 static void check_name(struct pf_facts *f)
 {
@@ -24,9 +39,11 @@ static void check_name(struct pf_facts *f)
 		f->name_free = PF_YES;
 		return;
 	}
-	f->name_free = PF_NO;
-	snprintf(f->name_error, sizeof(f->name_error), "%.*s", (int)sizeof(f->name_error) - 1,
-		e.msg);
+	/* A copy in doubt gives way to the very guest that it is one of; the offer says who comes.
+	 */
+	f->name_free = e.code == -EEXIST && check_in_doubt(f->guest) ? PF_UNKNOWN : PF_NO;
+	snprintf(f->name_error, sizeof(f->name_error), "%.*s%s", (int)sizeof(f->name_error) - 64,
+		e.msg, f->name_free == PF_NO ? "" : "; it is in doubt, and gives way to itself");
 }
 
 int incoming_check_facts(void *arg, const void *body, size_t len, struct wbuf *out, struct err *e)

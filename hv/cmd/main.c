@@ -19,6 +19,7 @@ static const struct cmd commands[] = {
 	{ "migrate", "move a running guest to another host", cmd_migrate },
 	{ "check", "tell whether a guest could move to another host", cmd_check },
 	{ "cancel", "give up the move of a guest", cmd_cancel },
+	{ "own", "run a guest here that is in doubt", cmd_own },
 	{ "history", "list the moves of this host", cmd_history },
 	{ "list", "list the guests of this host", cmd_list },
 	{ "show", "print a guest's definition", cmd_show },

@@ -18,6 +18,7 @@ static const struct {
 	{ "state", "state", STATUS_TEXT },
 	{ "reason", "reason", STATUS_TEXT },
 	{ "last_reset", "last reset", STATUS_TEXT },
+	{ "uuid", "uuid", STATUS_TEXT },
 	{ "pid", "pid", STATUS_COUNT },
 	{ "cpus", "cpus", STATUS_COUNT },
 	{ "memory_bytes", "memory", STATUS_BYTES },

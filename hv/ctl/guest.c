@@ -125,9 +125,11 @@ static void guest_left(void *arg, int rc, const struct mig_result *r, const stru
 		/* the name is free before anybody learns it: the guest may come back at once */
 		ctl_claim_drop(g->claim);
 		ctl_server_close_door(g->server);
-	} else if (r->committed) {
-		snprintf(g->in_doubt, sizeof(g->in_doubt), "%s", e->msg);
+	} else if (r->in_doubt) {
+		guest_doubt(g, false, e);
 	}
+	if (r->unconfirmed)
+		log_warn("guest %s: %s", vm_config(g->vm)->name, e->msg);
 	if (g->asker && rc == 0)
 		ctl_conn_answer(
 			g->asker, json_pack("{s:b,s:o}", "ok", 1, "result", ctl_result_json(r)));
@@ -136,7 +138,7 @@ static void guest_left(void *arg, int rc, const struct mig_result *r, const stru
 	g->asker = NULL;
 	if (rc == 0)
 		guest_end(g, CTL_END_MOVED, &to, r, NULL);
-	else if (!r->committed)
+	else if (!r->in_doubt)
 		guest_act(g);
 }
 
@@ -240,7 +242,7 @@ static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *re
 
 	vm_info(g->vm, &info);
 	if (g->in_doubt[0])
-		rc = err_set(&e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
+		rc = guest_refuse_doubt(g, &e);
 	else if (g->move)
 		rc = guest_moves_already(g, &e);
 	else if (g->check)
@@ -274,11 +276,19 @@ static void guest_arrived(void *arg, int rc, const struct mig_result *r, const s
 	g->move = NULL;
 	g->arriving = false;
 	g->since_ns = clock_mono_ns();
+	if (rc < 0 && r->in_doubt) {
+		guest_doubt(g, true, e);
+		guest_waiting(g);
+		return;
+	}
 	if (rc < 0) {
 		ctl_claim_drop(g->claim);
 		guest_end(g, CTL_END_LOST, NULL, NULL, e);
 		return;
 	}
+	if (r->unconfirmed)
+		log_warn("guest %s runs here: %s; by the lock on its disk it is this host's",
+			vm_config(g->vm)->name, e->msg);
 	g->hooks.arrived(g->hooks.arg, r);
 	guest_act(g); /* it may have stopped between the thaw and now */
 	guest_waiting(g);
@@ -325,6 +335,7 @@ static const struct {
 	{ .op = "migrate", .run = op_migrate, .settled = true },
 	{ .op = "cancel", .run = op_cancel },
 	{ .op = "check", .run = op_check, .settled = true },
+	{ .op = "own", .run = op_own, .settled = true },
 };
 
 /* Keeps a request for guest_waiting(). Always finds room: a held client asks nothing more. */

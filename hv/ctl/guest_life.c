@@ -13,8 +13,8 @@ int ctl_guest_pause(struct ctl_guest *g, bool pause, bool *changed, struct err *
 	struct vm_info info;
 	int rc = 0;
 
-	if (g->in_doubt[0])
-		return err_set(e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
+	if (guest_refuse_doubt(g, e))
+		return e->code;
 	if (g->arriving)
 		return err_set(e, -EBUSY, "the guest is still arriving");
 	if (g->move)
@@ -69,8 +69,8 @@ static int guest_button(struct ctl_guest *g, const char *what, struct err *e)
 	struct vm_info info;
 
 	vm_info(g->vm, &info);
-	if (g->in_doubt[0])
-		return err_set(e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
+	if (guest_refuse_doubt(g, e))
+		return e->code;
 	if (g->arriving)
 		return err_set(e, -EBUSY, "the guest is still arriving");
 	if (info.hold & VM_HOLD_USER)
@@ -148,7 +148,7 @@ void op_reset(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 	else if (g->move)
 		err_set(&e, -EBUSY, "the guest is on a move");
 	else if (g->in_doubt[0])
-		err_set(&e, -EBUSY, "the guest may run on the target: %s", g->in_doubt);
+		guest_refuse_doubt(g, &e);
 	else if (vm_reset(g->vm, &e) < 0)
 		err_wrap(&e, "the guest cannot be started again and stays stopped");
 	if (e.code)

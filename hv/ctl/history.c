@@ -33,7 +33,7 @@ static const char *history_result(const struct history_move *m)
 {
 	if (m->rc == 0)
 		return "moved";
-	if (m->leaving && m->result->committed)
+	if (m->result->in_doubt)
 		return "in-doubt";
 	return m->rc == -ECANCELED ? "cancelled" : "failed";
 }
@@ -63,7 +63,7 @@ json_t *history_json(const struct history_move *m)
 	json_decref(figures);
 	if (j && m->skipped && m->skipped[0])
 		json_object_set_new(j, "skipped", json_string(m->skipped));
-	if (j && m->rc && m->err) {
+	if (j && (m->rc || m->result->unconfirmed) && m->err) {
 		why = json_string(m->err->msg); /* NULL if the peer's part of it is no UTF-8 */
 		if (why)
 			json_object_set_new(j, "error", why);

@@ -39,6 +39,7 @@ struct ctl_guest {
 	enum vm_event event;                        /* of the guest, kept until the move is over */
 	bool over;
 	char in_doubt[ERR_MSG_MAX]; /* "" or what happened */
+	bool doubt_arriving;        /* it was on its way here */
 };
 
 /* "running" and so on, as docs/control-socket.md has it. */
@@ -57,6 +58,12 @@ void op_memory(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
 
 /* check.c */
 void op_check(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
+/* own.c */
+void op_own(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);
+/* The move ended in doubt, for @e. */
+void guest_doubt(struct ctl_guest *g, bool arriving, const struct err *e);
+/* What is refused to a guest in doubt: -EBUSY. */
+int guest_refuse_doubt(const struct ctl_guest *g, struct err *e);
 
 /* balloon.c */
 void op_balloon(struct ctl_guest *g, struct ctl_conn *c, const json_t *request);

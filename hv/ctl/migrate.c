@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hv/base/clock.h"
@@ -105,7 +104,14 @@ static void move_throttle(void *arg, unsigned share)
 
 static int move_freeze(void *arg, struct err *e)
 {
-	return vm_mig_ops.freeze(((struct ctl_move *)arg)->vm, e);
+	struct ctl_move *m = arg;
+	int rc;
+
+	ctl_giveway_frozen(&m->turn.giveway, true);
+	rc = vm_mig_ops.freeze(m->vm, e);
+	if (rc)
+		ctl_giveway_frozen(&m->turn.giveway, false);
+	return rc;
 }
 
 static void move_thaw(void *arg)
@@ -117,11 +123,15 @@ static void move_thaw(void *arg)
 	m->landed = !m->leaving;
 	pthread_mutex_unlock(&m->lock);
 	vm_mig_ops.thaw(m->vm);
+	ctl_giveway_frozen(&m->turn.giveway, false);
 }
 
 static void move_freeze_abandon(void *arg)
 {
-	vm_mig_ops.freeze_abandon(((struct ctl_move *)arg)->vm);
+	struct ctl_move *m = arg;
+
+	vm_mig_ops.freeze_abandon(m->vm);
+	ctl_giveway_frozen(&m->turn.giveway, false);
 }
 
 static int move_load(void *arg, struct rbuf *r, uint64_t elapsed_ns, struct err *e)
@@ -140,6 +150,27 @@ static const struct mig_vm_ops move_vm_ops = {
 	.freeze_abandon = move_freeze_abandon,
 	.save = move_save,
 	.load = move_load,
+};
+
+static void move_who(void *arg, struct mig_owner *out)
+{
+	vm_owner_ops.who(((struct ctl_move *)arg)->vm, out);
+}
+
+static int move_release(void *arg, struct err *e)
+{
+	return vm_owner_ops.release(((struct ctl_move *)arg)->vm, e);
+}
+
+static enum mig_acquire move_acquire(void *arg, uint64_t epoch, struct err *e)
+{
+	return vm_owner_ops.acquire(((struct ctl_move *)arg)->vm, epoch, e);
+}
+
+static const struct mig_owner_ops move_owner_ops = {
+	.who = move_who,
+	.release = move_release,
+	.acquire = move_acquire,
 };
 
 static void move_ring(struct ctl_move *m)
@@ -226,11 +257,6 @@ static void move_waits(void *arg, const char *waits)
 	move_ring(m);
 }
 
-static void move_frozen(void *arg, bool frozen)
-{
-	ctl_giveway_frozen(&((struct ctl_move *)arg)->turn.giveway, frozen);
-}
-
 static bool move_others_frozen(void *arg)
 {
 	return ctl_giveway_asked(&((struct ctl_move *)arg)->turn.giveway);
@@ -287,8 +313,7 @@ static void move_free(struct ctl_move *m)
 	}
 	if (m->fd >= 0)
 		close(m->fd);
-	if (m->leaving)
-		ctl_turn_end(&m->turn);
+	ctl_turn_end(&m->turn);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -381,6 +406,7 @@ static struct ctl_move *move_new(
 	m->hooks = *hooks;
 	m->fd = -1;
 	m->transport = "";
+	m->turn = (struct ctl_turn){ .slot = CTL_SLOT_NONE, .giveway = { -1, -1 } };
 	ctl_cancel_init(&m->cancelled, l);
 	pthread_mutex_init(&m->lock, NULL);
 	m->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -402,36 +428,6 @@ static int move_start(struct ctl_move *m, struct err *e)
 	if (rc)
 		return err_set(e, -rc, "cannot start the move's thread: %s", strerrordesc_np(rc));
 	return 0;
-}
-
-int ctl_offer_fill(struct rdv_offer *o, struct vm *vm, struct err *e)
-{
-	const struct gmem *mem = vm_mem(vm);
-	struct stat st;
-	struct wbuf w;
-	int rc = 0;
-
-	memset(o, 0, sizeof(*o));
-	snprintf(o->software, sizeof(o->software), "%s", rdv_software());
-	snprintf(o->name, sizeof(o->name), "%s", vm_config(vm)->name);
-	o->nregions = mem->nregions;
-	for (uint32_t i = 0; i < mem->nregions; i++) {
-		o->region[i].gpa = mem->regions[i].gpa;
-		o->region[i].size = mem->regions[i].size;
-	}
-	if (fstat(mem->fd, &st) < 0)
-		return err_errno(e, "cannot ask how much guest memory is allocated");
-	o->allocated_bytes = (uint64_t)st.st_blocks * 512;
-	wbuf_init(&w);
-	vm_config_encode(vm_config(vm), &w);
-	if (w.failed || w.len > sizeof(o->config)) {
-		rc = err_set(e, -EMSGSIZE, "the guest's configuration does not fit an offer");
-	} else {
-		memcpy(o->config, w.data, w.len);
-		o->config_len = (uint32_t)w.len;
-	}
-	wbuf_fini(&w);
-	return rc;
 }
 
 int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
@@ -461,6 +457,7 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 	m->source = (struct mig_source_args){
 		.mem = vm_mem(vm),
 		.ops = &move_vm_ops,
+		.own = &move_owner_ops,
 		.vm = m,
 		.host = m->to.host,
 		.port = m->to.port,
@@ -469,10 +466,11 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 		.chosen = move_chosen,
 		.check = move_check,
 		.progress = move_progress,
-		.way = { .frozen = move_frozen, .others_frozen = move_others_frozen, .arg = m },
+		.way = { .others_frozen = move_others_frozen, .arg = m },
 		.arg = m,
 		.cancel = &m->cancel,
 	};
+	mig_points_read(&m->source.points);
 	rc = ctl_turn_begin(&m->turn, e);
 	if (rc < 0)
 		err_wrap(e, "guest '%s' cannot leave now", vm_config(vm)->name);
@@ -504,6 +502,7 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 	m->target = (struct mig_target_args){
 		.mem = vm_mem(vm),
 		.ops = &move_vm_ops,
+		.own = &move_owner_ops,
 		.vm = m,
 		.fd = fd,
 		.listen_host = m->listen_host,
@@ -513,6 +512,7 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, int fd
 		.progress = move_progress,
 		.arg = m,
 	};
+	mig_points_read(&m->target.points);
 	rc = move_start(m, e);
 	if (rc < 0) {
 		m->fd = -1; /* stays the caller's, who may want to refuse on it */

@@ -217,6 +217,8 @@ json_t *ctl_result_json(const struct mig_result *r)
 		fields_write(blackout_fields, COUNT(blackout_fields), &r->blackout, steps) == 0 &&
 		json_object_set(j, "blackout", steps) == 0 && result_transport(j, r) == 0 &&
 		json_object_set_new(j, "committed", json_boolean(r->committed)) == 0) {
+		if (r->unconfirmed)
+			json_object_set_new(j, "unconfirmed", json_true());
 		json_decref(steps);
 		return j;
 	}
@@ -276,6 +278,7 @@ int ctl_result_read(const json_t *j, struct mig_result *r, struct err *e)
 	if (!json_is_boolean(committed))
 		return err_set(e, -EPROTO, "'committed' is missing in what the guest says");
 	r->committed = json_is_true(committed);
+	r->unconfirmed = json_is_true(json_object_get(j, "unconfirmed"));
 	return fields_read(blackout_fields, COUNT(blackout_fields), &r->blackout,
 		json_object_get(j, "blackout"), e);
 }

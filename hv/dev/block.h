@@ -108,8 +108,9 @@ int block_lock(struct block *b, int wait_ms, struct err *e);
 void block_unlock(struct block *b);
 bool block_locked(const struct block *b);
 /*
- * Notes beside the image that @guest holds the lock, for whoever is refused. Slow, so not part of
- * block_lock(); best effort. block_close() takes the note away if the lock is still held.
+ * Notes beside the image that @guest holds the lock, for whoever is refused, unless block_own.h
+ * has written more there. Slow, so not part of block_lock(); best effort. block_close() takes the
+ * note away if it still is ours.
  */
 void block_lock_note(struct block *b, const char *guest);
 

@@ -11,11 +11,14 @@
 #include <stdint.h>
 
 #include "hv/dev/block.h"
+#include "hv/dev/block_own.h"
 
-#define BLOCK_RING   128u         /* requests the kernel holds at a time; the others wait here */
-#define BLOCK_BOUNCE (256u << 10) /* bytes copied at a time for memory that is not aligned */
-#define BLOCK_BEHIND (16u << 20)  /* bytes written before the host is asked to write them out */
-#define BLOCK_PATH   1024u
+#define BLOCK_RING      128u         /* requests the kernel holds at a time; the others wait here */
+#define BLOCK_BOUNCE    (256u << 10) /* bytes copied at a time for memory that is not aligned */
+#define BLOCK_BEHIND    (16u << 20)  /* bytes written before the host is asked to write them out */
+#define BLOCK_PATH      1024u
+#define BLOCK_NOTE      ".holder" /* appended to the image's path: the record beside it */
+#define BLOCK_NOTE_PATH (BLOCK_PATH + sizeof(BLOCK_NOTE))
 
 /* A queue of requests, first in, first out. */
 struct block_list {
@@ -26,7 +29,9 @@ struct block {
 	char name[64], path[BLOCK_PATH];
 	int fd;          /* as asked for; carries the lock */
 	int fd_buffered; /* direct I/O only, else -1: for what is not aligned for it */
-	bool readonly, direct, device, locked, noted;
+	bool readonly, direct, device, locked;
+	bool noted; /* the record was written by us, and says `owner` */
+	struct block_owner owner;
 	uint64_t size;
 	uint32_t sector;
 	uint32_t align_mem, align_off; /* bytes; 1: anything goes */
@@ -53,7 +58,13 @@ int block_ring_open(struct block *b, struct err *e);
 /* False if requests are still in progress: the ring must then be left alone. */
 bool block_ring_close(struct block *b);
 
-/* block_lock.c: takes our note away, while the lock is still held. */
-void block_lock_note_end(const struct block *b);
+/* block_lock.c: takes our record away, if it still is ours and the lock can be had. */
+void block_lock_note_end(struct block *b);
+bool block_note_path(const struct block *b, char *out, size_t size);
+
+/* block_own.c: 0, -ENOENT, -EBADMSG (no record of ours), or what the storage says. */
+int block_record_read(const struct block *b, struct block_record *out);
+/* Also remembers what was written. @durable: it is on stable storage on return. */
+int block_record_write(struct block *b, const struct block_owner *o, bool durable);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the lock on an image and the note beside it that names the holder. The lock decides, the
- * note only explains: it is read when the lock was refused, and never believed for anything else.
+ * Owns the lock on an image and who is named when it is refused. The lock decides; the record
+ * beside the image (block_own.c) explains here, and only there says whose the guest is.
  * Must never keep a guest from starting because a note cannot be written.
  * Invariant: nobody writes an image without its write lock (virtio_blk.c keeps that).
  * Why so: docs/decisions/0052-disk-locks.md.
@@ -18,13 +18,13 @@
 #include "hv/base/log.h"
 #include "hv/dev/block_internal.h"
 
-#define LOCK_NOTE ".holder" /* appended to the image's path */
+#define LOCK_NOTE BLOCK_NOTE
 #define LOCK_DIR                                                                                   \
 	"/run/lock"   /* the Filesystem Hierarchy Standard's place for a device's lock file */
 #define LOCK_RETRY 10 /* ms */
 #define LOCK_TEXT  256u
 
-static bool lock_note_path(const struct block *b, char *out, size_t size)
+bool block_note_path(const struct block *b, char *out, size_t size)
 {
 	struct stat st;
 
@@ -39,42 +39,47 @@ static bool lock_note_path(const struct block *b, char *out, size_t size)
 
 void block_lock_note(struct block *b, const char *guest)
 {
-	char path[BLOCK_PATH + sizeof(LOCK_NOTE)], host[65] = "", text[LOCK_TEXT];
-	int fd, n;
+	struct block_owner o = { 0 };
+	int r;
 
-	if (b->readonly || !b->locked || !lock_note_path(b, path, sizeof(path)))
+	if (b->readonly || !b->locked || (b->noted && b->owner.epoch))
 		return;
-	gethostname(host, sizeof(host) - 1);
-	n = snprintf(text, sizeof(text), "guest %s on host %s, process %d\n", guest, host,
-		(int)getpid());
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
-	if (fd < 0 || write(fd, text, (size_t)n) != n)
-		log_debug("disk '%s': cannot note the holder in %s: %s", b->name, path,
-			strerrordesc_np(errno));
-	else
-		b->noted = true;
-	if (fd >= 0)
-		close(fd);
+	snprintf(o.guest, sizeof(o.guest), "%s", guest);
+	r = block_record_write(b, &o, false);
+	if (r)
+		log_debug("disk '%s': cannot note the holder: %s", b->name, strerrordesc_np(-r));
 }
 
-void block_lock_note_end(const struct block *b)
+/* Only what we wrote: the record may be a later owner's by now. */
+void block_lock_note_end(struct block *b)
 {
-	char path[BLOCK_PATH + sizeof(LOCK_NOTE)];
+	char path[BLOCK_NOTE_PATH];
+	struct block_record r;
 
-	if (b->noted && b->locked && lock_note_path(b, path, sizeof(path)))
+	if (!b->noted || block_lock(b, 0, NULL) || block_record_read(b, &r) ||
+		memcmp(r.owner.uuid, b->owner.uuid, UUID_SIZE) != 0 ||
+		r.owner.epoch != b->owner.epoch || strcmp(r.owner.guest, b->owner.guest) != 0)
+		return;
+	if (block_note_path(b, path, sizeof(path)))
 		unlink(path);
 }
 
 /* What the note says, cut to one printable line; "" if there is none. */
 static void lock_note_read(const struct block *b, char *out, size_t size)
 {
-	char path[BLOCK_PATH + sizeof(LOCK_NOTE)];
+	char path[BLOCK_NOTE_PATH];
+	struct block_record r;
 	struct stat st;
 	ssize_t n = 0;
 	int fd;
 
 	out[0] = '\0';
-	if (!lock_note_path(b, path, sizeof(path)))
+	if (block_record_read(b, &r) == 0) {
+		snprintf(out, size, "guest %s on host %s, process %d", r.owner.guest, r.host,
+			r.process);
+		return;
+	}
+	if (!block_note_path(b, path, sizeof(path)))
 		return;
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
@@ -99,7 +104,7 @@ static int lock_try(const struct block *b)
 static int lock_refused(const struct block *b, struct err *e)
 {
 	struct flock l = { .l_type = b->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-	char note[LOCK_TEXT], path[BLOCK_PATH + sizeof(LOCK_NOTE)];
+	char note[LOCK_TEXT], path[BLOCK_NOTE_PATH];
 	bool readers = fcntl(b->fd, F_OFD_GETLK, &l) == 0 && l.l_type == F_RDLCK;
 
 	/* Those who only read leave no note; one that is there is a former writer's. */
@@ -109,7 +114,7 @@ static int lock_refused(const struct block *b, struct err *e)
 			"with readonly=on",
 			b->name, b->path);
 	lock_note_read(b, note, sizeof(note));
-	if (note[0] && lock_note_path(b, path, sizeof(path)))
+	if (note[0] && block_note_path(b, path, sizeof(path)))
 		return err_set(e, -EAGAIN,
 			"disk '%s': %s is in use by %s (says %s); stop that guest first, or give this "
 			"one its own image",

@@ -20,16 +20,15 @@
 #define VBLK_CONFIG_LEN   60u
 #define VBLK_QUIET_MS     5000 /* a move that has to wait longer for a disk is given up */
 #define VBLK_LOCK_BOOT_MS 300  /* for a process that has just been killed to be gone */
-#define VBLK_LOCK_LOAD_MS 100
 #define VBLK_LOCK_BACK_MS 1000
 #define VBLK_TIMER_NS     (100 * NSEC_PER_MSEC)
 #define VBLK_VERSION      1u
 
 /* How the disk was left when its state was saved. */
 enum vblk_rest {
-	VBLK_REST_NONE,   /* it had no lock: a rehearsal */
-	VBLK_REST_HANDED, /* at rest, flushed, the lock given up */
-	VBLK_REST_BUSY,   /* it could not come to rest, and has the lock */
+	VBLK_REST_NONE,  /* it had no lock: a rehearsal */
+	VBLK_REST_QUIET, /* at rest, flushed */
+	VBLK_REST_BUSY,  /* it could not come to rest */
 	VBLK_RESTS
 };
 
@@ -66,7 +65,9 @@ static void vblk_timer(void *arg, uint32_t events)
 
 	(void)events;
 	(void)!read(d->timer, &count, sizeof(count));
-	if (!block_locked(d->block)) {
+	if (d->handed) {
+		return; /* the guest may be another host's: only an acquire or a resume ends that */
+	} else if (!block_locked(d->block)) {
 		if (vblk_lock_again(d, 0)) {
 			for (unsigned q = 0; q < d->queues; q++)
 				vblk_notify(d, q);
@@ -136,10 +137,8 @@ static void vblk_save(void *self, struct wbuf *w)
 	const struct virtio_blk *d = self;
 	enum vblk_rest rest = VBLK_REST_NONE;
 
-	if (d->handed)
-		rest = VBLK_REST_HANDED;
-	else if (block_locked(d->block))
-		rest = VBLK_REST_BUSY;
+	if (block_locked(d->block))
+		rest = d->quiet ? VBLK_REST_QUIET : VBLK_REST_BUSY;
 	wbuf_u64(w, d->limits.size);
 	wbuf_u32(w, d->limits.unit);
 	wbuf_u8(w, d->limits.readonly);
@@ -169,14 +168,12 @@ static int vblk_load(void *self, uint32_t version, struct rbuf *r, struct err *e
 			"disk '%s': its requests did not end in time at the source, or could not be "
 			"flushed",
 			name);
-	/* Before the commit: whoever runs the guest has its disks. */
-	return rest == VBLK_REST_HANDED ? block_lock(d->block, VBLK_LOCK_LOAD_MS, e) : 0;
+	return 0; /* the lock comes with the commit: virtio_blk_lock() */
 }
 
 static void vblk_free(void *self)
 {
 	struct virtio_blk *d = self;
-	struct err e;
 
 	if (d->timer >= 0)
 		close(d->timer);
@@ -185,9 +182,6 @@ static void vblk_free(void *self)
 		block_close(d->block);
 		return;
 	}
-	/* Given up for the freeze before this, but nobody took it: the note is ours to remove. */
-	if (d->handed)
-		block_lock(d->block, 0, &e);
 	block_close(d->block);
 	vblk_requests_free(d);
 	free(d);
@@ -206,7 +200,7 @@ static const struct virtio_ops vblk_ops = {
 };
 
 /*
- * The lock goes with freeze and thaw of the machine, which is not what the core's quiesce() and
+ * Rest goes with freeze and thaw of the machine, which is not what the core's quiesce() and
  * resume() stand for: they also serve a reset, and only a disk that the guest's driver uses.
  */
 static void vblk_dev_quiesce(void *self)
@@ -219,13 +213,10 @@ static void vblk_dev_quiesce(void *self)
 	virtio_lock(v);
 	if (block_locked(d->block) && !block_busy(d->block)) {
 		/* Also what was written before a disk that is not in use any more was reset. */
-		if (block_drain(d->block, d->quiet_ms, &e) == 0) {
-			block_unlock(d->block);
-			d->handed = true;
-			d->noted = false;
-		} else {
+		if (block_drain(d->block, d->quiet_ms, &e) == 0)
+			d->quiet = true;
+		else
 			log_warn("%s", e.msg);
-		}
 	}
 	virtio_unlock(v);
 }
@@ -236,8 +227,10 @@ static void vblk_dev_resume(void *self)
 	struct virtio_blk *d = virtio_self(v);
 
 	virtio_lock(v);
-	/* Whoever was to take the guest over lets go of the image as its process ends. */
-	vblk_lock_again(d, VBLK_LOCK_BACK_MS);
+	d->quiet = d->handed = false;
+	/* Whoever lets the machine run has acquired it (hv/vm/owner.c); this is for the others. */
+	if (!block_locked(d->block))
+		vblk_lock_again(d, VBLK_LOCK_BACK_MS);
 	/* The timer, which spares the blackout this, runs only while a driver uses the disk. */
 	if (block_locked(d->block) && !d->noted && !virtio_features(v)) {
 		block_lock_note(d->block, d->guest);
@@ -246,6 +239,50 @@ static void vblk_dev_resume(void *self)
 	vblk_timer_arm(d);
 	virtio_unlock(v);
 	virtio_dev_resume(v);
+}
+
+/* ---- the hand-over ---- */
+
+struct block *virtio_blk_image(struct virtio *v)
+{
+	return ((struct virtio_blk *)virtio_self(v))->block;
+}
+
+int virtio_blk_release(struct virtio *v, struct err *e)
+{
+	struct virtio_blk *d = virtio_self(v);
+	int r = 0;
+
+	virtio_lock(v);
+	if (block_locked(d->block) && !d->quiet)
+		r = err_set(e, -EBUSY, "disk '%s' is not at rest", block_name(d->block));
+	if (r == 0) {
+		block_unlock(d->block);
+		d->handed = true;
+		d->noted = false;
+	}
+	virtio_unlock(v);
+	return r;
+}
+
+int virtio_blk_lock(struct virtio *v, struct err *e)
+{
+	struct virtio_blk *d = virtio_self(v);
+	int r;
+
+	virtio_lock(v);
+	r = block_lock(d->block, 0, e);
+	virtio_unlock(v);
+	return r;
+}
+
+void virtio_blk_unlock(struct virtio *v)
+{
+	struct virtio_blk *d = virtio_self(v);
+
+	virtio_lock(v);
+	block_unlock(d->block);
+	virtio_unlock(v);
 }
 
 const struct dev_ops virtio_blk_dev_ops = {
@@ -323,6 +360,7 @@ static int vblk_open(struct virtio_blk *d, const struct virtio_blk_options *o, s
 		r = block_lock(d->block, VBLK_LOCK_BOOT_MS, e);
 	if (r)
 		return r;
+	d->handed = o->arriving;
 	if (!o->arriving) {
 		block_lock_note(d->block, d->guest);
 		d->noted = true;

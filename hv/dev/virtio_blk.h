@@ -4,9 +4,9 @@
  * discard, write-zeroes and a serial number.
  *
  * THE LOCK. The disk does no I/O without the lock on its image. A guest that boots has it from
- * virtio_blk_new() on. The quiesce() of its dev_ops finishes and flushes what is under way and
- * gives it up; resume() takes it back; at the target of a move load() takes it, after the source's
- * quiesce() and before its commit. If resume() cannot have it the disk stands still and tries on.
+ * virtio_blk_new() on. The quiesce() of its dev_ops finishes and flushes what is under way; the
+ * lock is given up and taken by the hand-over of a move, below. If resume() finds it missing and
+ * cannot have it, the disk stands still and tries on.
  * Next in the flow: virtio_blk.c.
  */
 #ifndef WATARI_DEV_VIRTIO_BLK_H
@@ -33,5 +33,14 @@ extern const struct dev_ops virtio_blk_dev_ops; /* section "virtio-blk" */
  */
 int virtio_blk_new(struct virtio **out, struct pci_bus *bus, unsigned slot, const struct gmem *mem,
 	const struct virtio_blk_options *o, struct err *e);
+
+/*
+ * The hand-over, between quiesce() and resume() (hv/vm/owner.c asks). release: -EBUSY if the disk
+ * is not at rest. lock: without waiting; what block_lock() says.
+ */
+int virtio_blk_release(struct virtio *v, struct err *e);
+int virtio_blk_lock(struct virtio *v, struct err *e);
+void virtio_blk_unlock(struct virtio *v);
+struct block *virtio_blk_image(struct virtio *v);
 
 #endif

@@ -40,7 +40,8 @@ struct virtio_blk {
 	unsigned queues;
 	int quiet_ms;
 	bool resetting; /* the guest wants it back to the start; requests are under way */
-	bool handed;    /* quiesce() gave the lock up */
+	bool quiet;     /* at rest and flushed, by quiesce() */
+	bool handed;    /* the lock was given up, or is not here yet: the guest may be elsewhere */
 	bool noted;     /* who has it is written down */
 	bool waiting_told;
 	int timer; /* for what can wait: the note, and a lock that is not there yet */

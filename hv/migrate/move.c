@@ -62,6 +62,19 @@ const char *mig_phase_name(enum mig_phase p)
 	return names[p];
 }
 
+enum mig_phase mig_phase_of(enum source_state s)
+{
+	if (s <= SOURCE_TRACK)
+		return MIG_PHASE_INIT;
+	if (s < SOURCE_FREEZE)
+		return MIG_PHASE_COPY;
+	if (s == SOURCE_FREEZE)
+		return MIG_PHASE_QUIESCE;
+	if (s < SOURCE_DONE)
+		return MIG_PHASE_FROZEN;
+	return s <= SOURCE_MOVED ? MIG_PHASE_DONE : MIG_PHASE_FAILED;
+}
+
 static int move_add_regions(
 	const struct xport_ops *ops, struct xport *x, const struct gmem *m, struct err *e)
 {

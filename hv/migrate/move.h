@@ -12,6 +12,8 @@
 
 #include "hv/base/err.h"
 #include "hv/migrate/choose.h"
+#include "hv/migrate/points.h"
+#include "hv/migrate/progress.h"
 #include "hv/migrate/rendezvous.h"
 #include "hv/migrate/source.h"
 #include "hv/migrate/vm_ops.h"
@@ -35,68 +37,13 @@ struct mig_params {
 };
 void mig_params_default(struct mig_params *p);
 
-enum mig_phase {
-	MIG_PHASE_WAITING, /* for its turn: nothing was begun */
-	MIG_PHASE_INIT,
-	MIG_PHASE_COPY,
-	MIG_PHASE_QUIESCE,
-	MIG_PHASE_FROZEN, /* and commit */
-	MIG_PHASE_DONE,
-	MIG_PHASE_FAILED
-};
-const char *mig_phase_name(enum mig_phase p); /* "waiting", "init", "copy", "quiesce", ... */
-
-struct mig_progress { /* a snapshot of a running move */
-	enum mig_phase phase;
-	unsigned round; /* 1 is the first pass */
-	uint64_t elapsed_ns;
-	uint64_t sent_bytes;     /* page payload so far */
-	uint64_t residual_bytes; /* known dirty and not sent yet */
-	uint64_t goodput;        /* bytes/s, of this move so far; 0: not known yet */
-	uint64_t dirty_rate;     /* bytes/s the guest dirtied in the last round; 0: not known */
-	uint64_t predicted_blackout_ns; /* if frozen now; 0: not known yet */
-	uint64_t eta_ns;                /* to the end of this round; 0: not known */
-	unsigned share; /* thousandths of their time that writing vCPUs are left with; 1000: all */
-};
-
-struct mig_blackout {         /* its steps, each in ns, as the source saw them */
-	uint64_t total_ns;    /* freeze asked for ... the target's word that it thawed */
-	uint64_t stop_ns;     /* vCPUs stopped */
-	uint64_t harvest_ns;  /* last dirty pages found */
-	uint64_t residual_ns; /* last pages posted */
-	uint64_t save_ns;     /* state saved */
-	uint64_t send_ns;     /* state posted ... target's word that it loaded it */
-	uint64_t load_ns;     /* of send_ns, what the target spent loading */
-	uint64_t start_ns;    /* commit ... target's word that it thawed */
-};
-
-struct mig_result {
-	uint64_t total_ns;        /* connect ... thawed */
-	unsigned rounds;          /* passes before the freeze */
-	uint64_t sent_bytes;      /* page payload */
-	uint64_t wire_bytes;      /* everything sent by the transport */
-	uint64_t populated_bytes; /* target: allocated before they arrived */
-	uint64_t receive_cpu_ns;  /* target: processor time of the copy phase, one thread's ... */
-	uint64_t allocate_cpu_ns; /* ... and that of those who allocate, or register, ahead of it */
-	uint64_t pages_sent, pages_zero, pages_skipped; /* skipped: zero and never sent */
-	uint64_t residual_bytes;                        /* moved while frozen */
-	uint64_t goodput; /* bytes/s over the copy phase, first round to freeze */
-	uint64_t predicted_blackout_ns;
-	unsigned streams;      /* data connections that were used; 0: it did not come to that */
-	unsigned share_least;  /* the least share of their time that writing vCPUs were left with */
-	uint64_t throttled_ns; /* time they did not get, each: what throttling cost them */
-	struct mig_blackout blackout;
-	char transport[RDV_TRANSPORT_MAX]; /* that was taken; "" if it did not come to that */
-	char note[CHOOSE_NOTE_MAX];        /* and why: one line, of choose_transport() */
-	bool committed; /* true: the target owns the guest, whatever the return value says */
-};
-
 /*
  * Moves the guest away. Blocks; call it on a thread of its own.
- *  0          the target runs the guest; the source must never thaw it again
- *  <0, !committed  given up; the guest runs here as before (thawed, tracking off)
- *  <0, committed   in doubt: the target was told to run the guest and did not answer; the source
- *                  stays frozen, the message says so
+ *  0              the target runs the guest; the source must never thaw it again. With
+ *                 out->unconfirmed its word was lost, and @e says what the storage said
+ *  <0             given up; the guest runs here as before (thawed, tracking off)
+ *  <0, in_doubt   nobody can say who owns the guest; it stays frozen, and the message says what to
+ *                 do: acquire() of mig_owner_ops, then thaw(), or the end
  * @chosen is called from this thread once it is known how the guest travels, with the note of
  * choose_transport(), then @check; @progress too, at least every 100 ms while something moves. All
  * may be NULL.
@@ -105,7 +52,9 @@ struct mig_result {
 struct mig_source_args {
 	struct gmem *mem;
 	const struct mig_vm_ops *ops;
-	void *vm;
+	const struct mig_owner_ops *own; /* NULL: the guest has no disks */
+	void *vm;                        /* of both */
+	struct mig_points points;
 	const char *host; /* rendezvous of the target */
 	uint16_t port;
 	struct xport_list transports;  /* to choose from */
@@ -128,14 +77,17 @@ int mig_source_run(struct mig_source_args *a, struct mig_result *out, struct err
 /*
  * Receives a guest on the connected rendezvous socket @fd, on which rdv_read_offer() has been
  * called, into the machine @vm, built from the offer and never run. Returns 0 once the guest
- * belongs to this host and was thawed; anything else: nothing arrived, free the machine. A target
- * that fails before commit has told the source why.
+ * belongs to this host and was thawed (out->unconfirmed: the source was lost before it said so, @e
+ * tells); <0: nothing arrived, free the machine, unless out->in_doubt, as above. A target that
+ * gives up has told the source why.
  * @listen_host: the address the data connection listens on.
  */
 struct mig_target_args {
 	struct gmem *mem;
 	const struct mig_vm_ops *ops;
+	const struct mig_owner_ops *own; /* as above */
 	void *vm;
+	struct mig_points points;
 	int fd;
 	const char *listen_host;
 	const struct xport_ops *xport;

@@ -9,6 +9,7 @@
 
 #include "hv/base/err.h"
 #include "hv/migrate/move.h"
+#include "hv/migrate/target.h"
 
 /*
  * A silent peer is given up after this: not one that is only slow. A dead process or host shows
@@ -17,9 +18,16 @@
 #define PUMP_ANSWER_TIMEOUT_NS (30ull * 1000000000)
 #define PUMP_GONE_NS           (500ull * 1000000) /* for the transport to say why */
 #define PUMP_PROGRESS_NS       (100ull * 1000000)
-#define PUMP_EVENTS            64
-#define PUMP_BUDGET_POLL_NS    (1ull * 1000000)
-#define PUMP_IDLE_POLL_NS      (100ull * 1000)
+/* What an attempt to acquire found becomes the machine's event by addition. */
+_Static_assert(SOURCE_EV_MUTE - SOURCE_EV_ACQUIRED == MIG_MUTE &&
+		       TARGET_EV_MUTE - TARGET_EV_ACQUIRED == MIG_MUTE && MIG_ACQUIRED == 0 &&
+		       SOURCE_EV_HELD - SOURCE_EV_ACQUIRED == MIG_HELD &&
+		       TARGET_EV_HELD - TARGET_EV_ACQUIRED == MIG_HELD,
+	"one order of answers");
+
+#define PUMP_EVENTS         64
+#define PUMP_BUDGET_POLL_NS (1ull * 1000000)
+#define PUMP_IDLE_POLL_NS   (100ull * 1000)
 
 /*
  * Runs the source side over the connected @x until the move ends; @clock as measured by the

@@ -32,6 +32,7 @@ struct pump {
 	int rdv_fd;
 	struct rdv_clock clock;
 	struct source s;
+	struct mig_owner owner; /* whose guest it is, as the move began */
 	struct plan plan;
 	struct quiesce quiesce;
 	struct dirty_map found; /* scratch of a harvest */
@@ -107,6 +108,9 @@ static void pump_send_simple(struct pump *p, const struct wire_msg *m)
 	pump_send(p, m->type);
 }
 
+/* A test may want to see this process, or its connection, gone here. */
+#define pump_point(p, name) mig_point(&(p)->a->points, name, (p)->a->xport, (p)->x)
+
 /* ---- to-dos ------------------------------------------------------------------------------- */
 
 static void pump_do_track(struct pump *p)
@@ -176,15 +180,6 @@ static void pump_share(struct pump *p, unsigned share)
 	p->share_at = now;
 }
 
-/* A blackout of known length: whoever measures blackouts has to find it. docs/bench.md. */
-static void pump_test_stall(uint64_t ns)
-{
-	uint64_t end = clock_mono_ns() + ns;
-
-	while (clock_mono_ns() < end)
-		usleep(50);
-}
-
 static void pump_tick(struct pump *p)
 {
 	pump_simple(p, SOURCE_EV_TICK, p->plan.pages_sent << GMEM_PAGE_SHIFT,
@@ -197,13 +192,11 @@ static void pump_do_freeze(struct pump *p)
 	int r;
 
 	urgency_set(URGENCY_HIGH);
-	way_frozen(&p->way, true);
 	p->freeze_at = clock_mono_ns();
 	pump_share(p, p->share);
 	p->out->predicted_blackout_ns = p->s.predicted_ns;
 	p->out->rounds = p->s.round;
-	/* Cancelled since the decision, or past the limit and let go already: nothing may follow.
-	 */
+	/* Cancelled since the decision, or past the limit and let go: nothing may follow. */
 	if (mig_is_cancelled(p->a->cancel) ||
 		(r = quiesce_freeze(&p->quiesce, limits_deadline(&p->s), &e)) > 0) {
 		pump_tick(p);
@@ -213,9 +206,9 @@ static void pump_do_freeze(struct pump *p)
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
 	}
-	if (p->a->params.test_stall_ns)
-		pump_test_stall(p->a->params.test_stall_ns);
+	mig_stall(p->a->params.test_stall_ns);
 	p->stopped_at = clock_mono_ns();
+	pump_point(p, "source-frozen");
 	pump_simple(p, SOURCE_EV_FROZEN, 0, 0, 0);
 }
 
@@ -227,6 +220,8 @@ static void pump_do_save(struct pump *p)
 	p->posted_at = clock_mono_ns();
 	wbuf_reset(&p->msg);
 	m.clock_real_ns = clock_real_ns();
+	memcpy(m.uuid, p->owner.uuid, sizeof(m.uuid));
+	m.epoch = p->owner.epoch;
 	wire_encode(&m, &p->msg);
 	if (p->a->ops->save(p->a->vm, &p->msg, &e)) {
 		pump_fault(p, SOURCE_EV_FAILED, &e);
@@ -234,7 +229,36 @@ static void pump_do_save(struct pump *p)
 	}
 	p->saved_at = clock_mono_ns();
 	pump_send(p, WIRE_STATE);
+	pump_point(p, "source-state-sent");
 	pump_simple(p, SOURCE_EV_SAVED, p->msg.len, 0, 0);
+}
+
+static void pump_do_release(struct pump *p)
+{
+	struct err e = { 0 };
+
+	p->loaded_at = clock_mono_ns();
+	pump_point(p, "source-loaded");
+	if (p->a->own && p->a->own->release(p->a->vm, &e)) {
+		pump_fault(p, SOURCE_EV_FAILED, &e);
+		return;
+	}
+	pump_point(p, "source-released");
+	pump_simple(p, SOURCE_EV_RELEASED, 0, 0, 0);
+}
+
+static void pump_do_acquire(struct pump *p, uint64_t epoch)
+{
+	enum mig_acquire found = MIG_ACQUIRED;
+	struct err e = { 0 };
+
+	pump_point(p, "source-arbitrate");
+	if (p->a->own)
+		found = p->a->own->acquire(p->a->vm, epoch, &e);
+	if (found == MIG_ACQUIRED)
+		pump_point(p, "source-acquired");
+	pump_event(p, (struct source_event){
+			      .type = SOURCE_EV_ACQUIRED + found, .code = e.code, .text = e.msg });
 }
 
 static void pump_do_abort(struct pump *p)
@@ -272,15 +296,13 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 		break;
 	case SOURCE_DO_FREEZE: pump_do_freeze(p); break;
 	case SOURCE_DO_SAVE: pump_do_save(p); break;
+	case SOURCE_DO_RELEASE: pump_do_release(p); break;
+	case SOURCE_DO_ACQUIRE: pump_do_acquire(p, d->a); break;
 	case SOURCE_DO_COMMIT:
-		p->loaded_at = clock_mono_ns();
-		p->out->committed = true;
-		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_COMMIT });
+		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_COMMIT, .epoch = d->a });
+		pump_point(p, "source-committed");
 		break;
-	case SOURCE_DO_THAW:
-		p->a->ops->thaw(p->a->vm);
-		way_frozen(&p->way, false);
-		break;
+	case SOURCE_DO_THAW: p->a->ops->thaw(p->a->vm); break;
 	case SOURCE_DO_ABORT: pump_do_abort(p); break;
 	case SOURCE_DO_UNTRACK: p->a->ops->track_stop(p->a->vm); break;
 	case SOURCE_DO_FINISH: p->finished = true; break;
@@ -368,7 +390,6 @@ static void pump_msg(struct pump *p, const struct xport_event *xe)
 	case WIRE_LOADED: pump_simple(p, SOURCE_EV_LOADED, m.load_ns, 0, 0); return;
 	case WIRE_THAWED:
 		p->thawed_at = clock_mono_ns();
-		way_frozen(&p->way, false);
 		pump_simple(p, SOURCE_EV_THAWED, 0, 0, 0);
 		return;
 	case WIRE_ABORT:
@@ -418,8 +439,10 @@ static void pump_poll(struct pump *p)
 	struct err e = { 0 };
 	int n;
 
-	if (p->down)
+	if (p->down) { /* nothing will come but time */
+		usleep((useconds_t)(pump_timeout(p) / 1000));
 		return;
+	}
 	n = p->a->xport->poll(p->x, pump_timeout(p), ev, PUMP_EVENTS, &e);
 	if (n < 0)
 		pump_fault(p, SOURCE_EV_DOWN, &e);
@@ -429,26 +452,13 @@ static void pump_poll(struct pump *p)
 
 /* ---- progress ----------------------------------------------------------------------------- */
 
-static enum mig_phase pump_phase(const struct pump *p)
-{
-	if (p->s.state <= SOURCE_TRACK)
-		return MIG_PHASE_INIT;
-	if (p->s.state < SOURCE_FREEZE)
-		return MIG_PHASE_COPY;
-	if (p->s.state == SOURCE_FREEZE)
-		return MIG_PHASE_QUIESCE;
-	if (p->s.state < SOURCE_DONE)
-		return MIG_PHASE_FROZEN;
-	return p->s.state == SOURCE_DONE ? MIG_PHASE_DONE : MIG_PHASE_FAILED;
-}
-
 static void pump_progress(struct pump *p, uint64_t now)
 {
 	uint64_t sent = p->plan.pages_sent << GMEM_PAGE_SHIFT;
 	uint64_t left = (p->plan.todo_pages + p->plan.inflight_pages) << GMEM_PAGE_SHIFT;
 	uint64_t speed = p->s.pace ? p->s.pace : predict_rate(sent, now - p->start);
 	struct mig_progress out = {
-		.phase = pump_phase(p),
+		.phase = mig_phase_of(p->s.state),
 		.round = p->s.round,
 		.elapsed_ns = now - p->start,
 		.sent_bytes = sent,
@@ -477,12 +487,11 @@ static void pump_watch(struct pump *p)
 		return;
 	/*
 	 * The end of the rendezvous is the end of the target, unless it is already committed to.
-	 * Why, the transport may know: it gets a moment to say so, but not while the guest is
-	 * frozen.
+	 * Why, the transport may know: it may say so for a moment, unless the guest is frozen.
 	 */
 	if (!source_committed(&p->s) && rdv_peer_gone(p->rdv_fd) && !p->gone_at)
 		p->gone_at = now;
-	if (p->gone_at && !source_committed(&p->s) &&
+	if (p->gone_at && !p->down && !source_committed(&p->s) &&
 		(p->s.frozen || now - p->gone_at >= PUMP_GONE_NS)) {
 		err_set(&e, -ECONNRESET, "the target ended the connection");
 		pump_fault(p, SOURCE_EV_DOWN, &e);
@@ -505,6 +514,9 @@ static void pump_result(struct pump *p, uint64_t end)
 	p->out->pages_zero = p->plan.pages_zero;
 	p->out->pages_skipped = p->plan.pages_skipped;
 	p->out->goodput = predict_rate(p->out->sent_bytes, end - p->copy_at);
+	p->out->committed = p->s.state == SOURCE_DONE || p->s.state == SOURCE_MOVED;
+	p->out->unconfirmed = p->s.state == SOURCE_MOVED;
+	p->out->in_doubt = p->s.state == SOURCE_IN_DOUBT;
 	if (p->s.state != SOURCE_DONE)
 		return;
 	p->out->residual_bytes = p->s.residual_pages << GMEM_PAGE_SHIFT;
@@ -530,6 +542,8 @@ static int pump_init(struct pump *p, struct err *e)
 		.answer_timeout_ns = PUMP_ANSWER_TIMEOUT_NS,
 		.limits = p->a->params.limits,
 		.rtt_ns = p->clock.rtt_ns,
+		.epoch = p->owner.epoch,
+		.arbitrate_timeout_ns = HANDOVER_ARBITRATE_NS,
 	};
 	int r = plan_init(&p->plan, p->a->mem, e);
 
@@ -554,6 +568,8 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	p.way = a->way;
 	p.share = out->share_least = SOURCE_SHARE_FULL;
 	p.next_progress = p.start;
+	if (a->own)
+		a->own->who(a->vm, &p.owner);
 	r = pump_init(&p, e);
 	if (r)
 		goto out;
@@ -576,9 +592,8 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 	pump_progress(&p, clock_mono_ns());
 	if (p.s.state != SOURCE_DONE && e)
 		*e = p.s.err;
-	r = p.s.state == SOURCE_DONE ? 0 : p.s.err.code;
+	r = out->committed ? 0 : p.s.err.code;
 out:
-	way_frozen(&p.way, false);
 	urgency_set(URGENCY_NORMAL);
 	near_leave(&p.near);
 	quiesce_fini(&p.quiesce);

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
@@ -44,18 +45,26 @@ struct tpump {
 static void tpump_simple(
 	struct tpump *p, enum target_event_type type, uint64_t a, uint64_t b, uint64_t c)
 {
-	struct target_event ev = { .type = type, .a = a, .b = b, .c = c };
+	struct target_event ev = { .type = type, .now = clock_mono_ns(), .a = a, .b = b, .c = c };
 
 	target_step(&p->t, &ev);
 }
 
 static void tpump_fault(struct tpump *p, enum target_event_type type, const struct err *e)
 {
-	struct target_event ev = { .type = type, .code = e->code, .text = e->msg };
+	struct target_event ev = {
+		.type = type, .now = clock_mono_ns(), .code = e->code, .text = e->msg
+	};
 
 	if (type == TARGET_EV_DOWN)
 		p->down = true;
 	target_step(&p->t, &ev);
+}
+
+/* A test may want to see this process, or its connection, gone here. */
+static void tpump_point(struct tpump *p, const char *name)
+{
+	mig_point(&p->a->points, name, p->a->xport, p->x);
 }
 
 static void tpump_send(struct tpump *p, const struct wire_msg *m)
@@ -135,6 +144,24 @@ static void tpump_load(struct tpump *p)
 		tpump_simple(p, TARGET_EV_STATE_LOADED, clock_mono_ns() - t, 0, 0);
 }
 
+static void tpump_acquire(struct tpump *p, uint64_t epoch)
+{
+	enum mig_acquire found = MIG_ACQUIRED;
+	struct target_event ev;
+	struct err e = { 0 };
+
+	tpump_point(p, "target-acquiring");
+	if (p->a->own)
+		found = p->a->own->acquire(p->a->vm, epoch, &e);
+	if (found == MIG_ACQUIRED)
+		tpump_point(p, "target-acquired");
+	ev = (struct target_event){ .type = TARGET_EV_ACQUIRED + found,
+		.now = clock_mono_ns(),
+		.code = e.code,
+		.text = e.msg };
+	target_step(&p->t, &ev);
+}
+
 /* Lets our last message leave: the source answers it by closing. */
 static void tpump_linger(struct tpump *p, uint64_t limit_ns)
 {
@@ -170,7 +197,9 @@ static void tpump_do(struct tpump *p, const struct target_todo *d)
 	case TARGET_DO_LOADED:
 		m.type = WIRE_LOADED;
 		m.load_ns = p->t.load_ns;
+		tpump_point(p, "target-loaded");
 		tpump_send(p, &m);
+		tpump_point(p, "target-told");
 		/*
 		 * The source is shut out here and not at the thaw, because the next thing that
 		 * happens is waiting for its answer: what it costs is hidden in a round trip. It
@@ -178,9 +207,11 @@ static void tpump_do(struct tpump *p, const struct target_todo *d)
 		 */
 		p->a->xport->shut(p->x);
 		return;
+	case TARGET_DO_ACQUIRE: tpump_acquire(p, d->a); return;
 	case TARGET_DO_THAW:
 		p->a->xport->shut(p->x); /* it was, at LOADED; the invariant is kept here */
 		p->a->ops->thaw(p->a->vm);
+		tpump_point(p, "target-thawed");
 		tpump_simple(p, TARGET_EV_RUNS, 0, 0, 0);
 		return;
 	case TARGET_DO_THAWED: m.type = WIRE_THAWED; break;
@@ -224,6 +255,27 @@ static void tpump_arrived(struct tpump *p)
 		populate_at(p->ahead, st.arrived_region, st.arrived_end);
 }
 
+/* The state is of the guest that was offered, and both ends see who decides about it. */
+static void tpump_state(struct tpump *p)
+{
+	struct mig_owner here;
+	struct err e = { 0 };
+
+	if (p->a->own) {
+		p->a->own->who(p->a->vm, &here);
+		if (memcmp(here.uuid, p->state.uuid, sizeof(here.uuid)) != 0)
+			err_set(&e, -EPROTO, "the state is another guest's than the one offered");
+		else if (p->state.epoch && !here.arbiter)
+			err_set(&e, -EINVAL,
+				"at the source the lock on a file of the guest's says whose it is, but "
+				"here none of its writable disks is a file; is it the same image?");
+	}
+	if (e.code)
+		tpump_fault(p, TARGET_EV_FAILED, &e);
+	else
+		tpump_simple(p, TARGET_EV_STATE, p->state.epoch, 0, 0);
+}
+
 static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 {
 	struct err e = { 0 };
@@ -251,9 +303,9 @@ static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 		urgency_set(URGENCY_HIGH); /* until the guest runs */
 		p->receive_cpu_ns = clock_thread_ns() - p->cpu_from;
 		p->state = m;
-		tpump_simple(p, TARGET_EV_STATE, 0, 0, 0);
+		tpump_state(p);
 		return;
-	case WIRE_COMMIT: tpump_simple(p, TARGET_EV_COMMIT, 0, 0, 0); return;
+	case WIRE_COMMIT: tpump_simple(p, TARGET_EV_COMMIT, m.epoch, 0, 0); return;
 	case WIRE_ABORT:
 		err_set(&e, -ECONNABORTED, "%s", m.text);
 		tpump_fault(p, TARGET_EV_ABORT, &e);
@@ -277,6 +329,8 @@ static void tpump_watch(struct tpump *p)
 	struct xport_stats st;
 	struct err e;
 
+	if (now >= target_deadline(&p->t))
+		tpump_simple(p, TARGET_EV_TICK, 0, 0, 0);
 	if (now < p->next_progress)
 		return;
 	p->next_progress = now + PUMP_PROGRESS_NS;
@@ -298,8 +352,17 @@ static void tpump_poll(struct tpump *p)
 	struct err e = { 0 };
 	struct xport_event ev;
 	bool ahead = p->ahead && !p->ahead_done;
-	int n = p->a->xport->poll(p->x, ahead ? TARGET_AHEAD_NS : TARGET_POLL_NS, &ev, 1, &e);
+	uint64_t limit = ahead ? TARGET_AHEAD_NS : TARGET_POLL_NS, now = clock_mono_ns();
+	uint64_t until = target_deadline(&p->t);
+	int n;
 
+	if (until < now + limit)
+		limit = until > now ? until - now : 0;
+	if (p->down) { /* nothing will come but time */
+		usleep((useconds_t)(limit / 1000));
+		return;
+	}
+	n = p->a->xport->poll(p->x, limit, &ev, 1, &e);
 	if (ahead)
 		tpump_arrived(p);
 	if (n < 0) {
@@ -320,7 +383,9 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 	p.start = clock_mono_ns();
 	p.next_progress = p.start;
 	wbuf_init(&p.msg);
-	target_init(&p.t);
+	target_init(&p.t, &(struct target_params){ .commit_timeout_ns = HANDOVER_COMMIT_NS,
+				  .acquire_timeout_ns = HANDOVER_ACQUIRE_NS,
+				  .arbitrate_timeout_ns = HANDOVER_ARBITRATE_NS });
 	near_enter(&p.near, &near_host, a->node);
 	tpump_simple(&p, TARGET_EV_CONNECTED, 0, 0, 0);
 	while (!p.finished) {
@@ -342,14 +407,14 @@ int pump_target(struct mig_target_args *a, struct xport *x, struct mig_result *o
 	out->allocate_cpu_ns += st.helpers_ns;
 	out->receive_cpu_ns = p.receive_cpu_ns;
 	out->committed = p.t.state == TARGET_DONE;
+	out->unconfirmed = out->committed && p.t.err.code;
+	out->in_doubt = p.t.state == TARGET_IN_DOUBT;
 	out->total_ns = clock_mono_ns() - p.start;
 	out->wire_bytes = st.wire_bytes_in;
 	out->rounds = (unsigned)p.t.rounds;
 	out->blackout.load_ns = p.t.load_ns;
 	wbuf_fini(&p.msg);
-	if (p.t.state == TARGET_DONE)
-		return 0;
-	if (e)
+	if (e && p.t.err.code)
 		*e = p.t.err;
-	return p.t.err.code;
+	return out->committed ? 0 : p.t.err.code;
 }

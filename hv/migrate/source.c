@@ -30,10 +30,10 @@ static void source_goto(struct source *s, enum source_state st, const struct sou
 }
 
 /*
- * Every ending before commit: the guest first, then the news. Thawing comes before anything that
- * may take time, and turning tracking off (milliseconds per GiB) comes after the thaw.
+ * The guest lives on here: the guest first, then the news. Thawing comes before anything that may
+ * take time, and turning tracking off (milliseconds per GiB) comes after the thaw.
  */
-static void source_give_up(struct source *s, const struct source_event *ev)
+static void source_back(struct source *s, const struct source_event *ev)
 {
 	s->ntodo = 0; /* what was still to be done for the move is not to be done any more */
 	if (s->share != SOURCE_SHARE_FULL)
@@ -42,7 +42,7 @@ static void source_give_up(struct source *s, const struct source_event *ev)
 	if (s->frozen)
 		source_do(s, SOURCE_DO_THAW, 0);
 	s->frozen = false;
-	if (ev->type != SOURCE_EV_DOWN)
+	if (!s->down)
 		source_do(s, SOURCE_DO_ABORT, 0);
 	if (s->tracking)
 		source_do(s, SOURCE_DO_UNTRACK, 0);
@@ -51,13 +51,36 @@ static void source_give_up(struct source *s, const struct source_event *ev)
 	source_goto(s, SOURCE_GIVEN_UP, ev);
 }
 
-/*
- * Committed and no answer: the target may run the guest or may be gone. Without an arbiter the only
- * safe thing is to stay frozen and to say so.
- */
+/* The target may be, or become, the owner: nothing runs here before the storage says so. */
+static void source_arbitrate(struct source *s, const struct source_event *ev)
+{
+	s->ntodo = 0;
+	handover_begin(&s->wait, ev->now, s->params.arbitrate_timeout_ns);
+	source_do(s, SOURCE_DO_ACQUIRE, s->params.epoch);
+	source_goto(s, SOURCE_ARBITRATE, ev);
+}
+
+/* Every ending before commit. Once the target has what it needs to run, the epoch must move on. */
+static void source_give_up(struct source *s, const struct source_event *ev)
+{
+	if (ev->type == SOURCE_EV_DOWN)
+		s->down = true;
+	if (s->shared)
+		source_arbitrate(s, ev);
+	else
+		source_back(s, ev);
+}
+
+/* Nobody can say who owns the guest: it stays frozen, and err says what to do. */
 static void source_in_doubt(struct source *s, const struct source_event *ev)
 {
 	s->ntodo = 0;
+	if (s->share != SOURCE_SHARE_FULL)
+		source_do(s, SOURCE_DO_THROTTLE, SOURCE_SHARE_FULL);
+	s->share = SOURCE_SHARE_FULL;
+	if (s->tracking)
+		source_do(s, SOURCE_DO_UNTRACK, 0);
+	s->tracking = false;
 	source_do(s, SOURCE_DO_FINISH, 0);
 	source_goto(s, SOURCE_IN_DOUBT, ev);
 }
@@ -202,8 +225,10 @@ static void source_last_harvested(struct source *s, const struct source_event *e
 	source_goto(s, SOURCE_LAST_SEND, ev);
 }
 
+/* With STATE the target has all it needs to run the guest if we are lost: rule 6 of protocol.md. */
 static void source_last_sent(struct source *s, const struct source_event *ev)
 {
+	s->shared = s->params.epoch != 0;
 	source_do(s, SOURCE_DO_SAVE, 0);
 	source_goto(s, SOURCE_SAVE, ev);
 }
@@ -214,10 +239,19 @@ static void source_saved(struct source *s, const struct source_event *ev)
 	source_goto(s, SOURCE_WAIT_LOADED, ev);
 }
 
+/* The locks go before the word: who gets COMMIT finds them free. */
 static void source_loaded(struct source *s, const struct source_event *ev)
 {
 	s->load_ns = ev->a;
-	source_do(s, SOURCE_DO_COMMIT, 0);
+	s->shared = true;
+	source_do(s, SOURCE_DO_RELEASE, 0);
+	source_goto(s, SOURCE_RELEASE, ev);
+}
+
+static void source_released(struct source *s, const struct source_event *ev)
+{
+	s->committed = true;
+	source_do(s, SOURCE_DO_COMMIT, s->params.epoch);
 	source_goto(s, SOURCE_WAIT_THAWED, ev);
 }
 
@@ -231,7 +265,8 @@ static void source_thawed(struct source *s, const struct source_event *ev)
 static void source_fault(struct source *s, const struct source_event *ev)
 {
 	err_set(&s->err, ev->code ? ev->code : -EIO, "%s", ev->text ? ev->text : "unknown fault");
-	if (ev->type == SOURCE_EV_ABORT)
+	s->promised = ev->type == SOURCE_EV_ABORT;
+	if (s->promised)
 		err_wrap(&s->err, "the target gave the move up");
 	source_give_up(s, ev);
 }
@@ -242,13 +277,105 @@ static void source_cancel(struct source *s, const struct source_event *ev)
 	source_give_up(s, ev);
 }
 
+/* Committed and no answer: the target may run the guest or may be gone. */
 static void source_lost(struct source *s, const struct source_event *ev)
 {
+	const char *what = ev->text ? ev->text : "no answer";
+
+	if (ev->type == SOURCE_EV_DOWN)
+		s->down = true;
+	if (s->params.epoch) {
+		err_set(&s->err, ev->code ? ev->code : -EIO,
+			"the target has not said that it runs the guest (%s)", what);
+		source_arbitrate(s, ev);
+		return;
+	}
 	err_set(&s->err, ev->code ? ev->code : -EIO,
-		"the guest was handed over but the target has not said that it runs (%s); it stays "
-		"frozen here: look at the target before anything else",
+		"the guest was handed over but the target has not said that it runs (%s), and no disk on "
+		"shared storage can decide; it stays frozen here: see whether it runs on the target, then "
+		"end this copy (watari kill) or run it here (watari own)",
+		what);
+	source_in_doubt(s, ev);
+}
+
+/* After COMMIT: the target's promise never to run the guest. */
+static void source_refused(struct source *s, const struct source_event *ev)
+{
+	s->promised = true;
+	err_set(&s->err, ev->code ? ev->code : -EIO, "the target gave the move up: %s",
+		ev->text ? ev->text : "it does not say why");
+	source_arbitrate(s, ev);
+}
+
+/* ---- arbitration -------------------------------------------------------------------------- */
+
+static void source_acquired(struct source *s, const struct source_event *ev)
+{
+	if (s->committed && !s->promised)
+		err_wrap(&s->err,
+			"the move was given up: by the lock on its disk the guest is this host's");
+	source_back(s, ev);
+}
+
+/* Held elsewhere with our epoch, or no answer: an attempt later may be told more. */
+static void source_not_acquired(struct source *s, const struct source_event *ev)
+{
+	if (handover_again(&s->wait, ev->now))
+		return;
+	err_set(&s->err, ev->code ? ev->code : -EIO,
+		"the storage did not tell whose the guest is (%s); it stays frozen here: once the storage "
+		"answers, watari own runs it here if it is this host's, watari kill ends this copy",
 		ev->text ? ev->text : "no answer");
 	source_in_doubt(s, ev);
+}
+
+/* The epoch moved on: somebody became the owner after us. */
+static void source_denied(struct source *s, const struct source_event *ev)
+{
+	const char *what = ev->text ? ev->text : "the epoch moved on";
+
+	s->ntodo = 0;
+	if (s->promised) {
+		err_set(&s->err, -EBUSY,
+			"the target gave the move up, but the guest is not this host's any more (%s); it "
+			"stays frozen here: watari kill ends this copy",
+			what);
+		source_in_doubt(s, ev);
+		return;
+	}
+	err_set(&s->err, ev->code ? ev->code : -EIO,
+		"the target's word that it runs the guest was lost, but the guest is not this host's any "
+		"more: %s",
+		what);
+	source_do(s, SOURCE_DO_FINISH, 0);
+	source_goto(s, SOURCE_MOVED, ev);
+}
+
+static void source_arbitrate_tick(struct source *s, const struct source_event *ev)
+{
+	if (handover_due(&s->wait, ev->now))
+		source_do(s, SOURCE_DO_ACQUIRE, s->params.epoch);
+}
+
+/* It was only slow. One that says so before COMMIT is not believed. */
+static void source_arbitrate_thawed(struct source *s, const struct source_event *ev)
+{
+	if (!s->committed)
+		return;
+	s->ntodo = 0;
+	source_thawed(s, ev);
+}
+
+static void source_arbitrate_down(struct source *s, const struct source_event *ev)
+{
+	(void)ev;
+	s->down = true;
+}
+
+static void source_arbitrate_abort(struct source *s, const struct source_event *ev)
+{
+	(void)ev;
+	s->promised = true;
 }
 
 /* Whoever waits for the target waits so long, whatever the phase's own limit. */
@@ -267,6 +394,8 @@ uint64_t source_deadline(const struct source *s)
 {
 	uint64_t silence = source_silence(s), limit = limits_deadline(s);
 
+	if (s->state == SOURCE_ARBITRATE)
+		return s->wait.next;
 	return silence < limit ? silence : limit;
 }
 
@@ -334,13 +463,26 @@ static const struct source_rule rules[] = {
 	{ SOURCE_LAST_SEND, SOURCE_EV_SENT, source_last_sent },
 	{ SOURCE_SAVE, SOURCE_EV_SAVED, source_saved },
 	{ SOURCE_WAIT_LOADED, SOURCE_EV_LOADED, source_loaded },
+	/* the word for which a cancel competes is ours already */
+	{ SOURCE_RELEASE, SOURCE_EV_RELEASED, source_released },
+	{ SOURCE_RELEASE, SOURCE_EV_CANCEL, source_ignore },
+	/* committed: no way back but through the storage, whatever anybody says */
 	{ SOURCE_WAIT_THAWED, SOURCE_EV_THAWED, source_thawed },
-	/* committed: no way back, whatever anybody says */
 	{ SOURCE_WAIT_THAWED, SOURCE_EV_TICK, source_tick_committed },
 	{ SOURCE_WAIT_THAWED, SOURCE_EV_CANCEL, source_ignore },
-	{ SOURCE_WAIT_THAWED, SOURCE_EV_ABORT, source_lost },
+	{ SOURCE_WAIT_THAWED, SOURCE_EV_ABORT, source_refused },
 	{ SOURCE_WAIT_THAWED, SOURCE_EV_DOWN, source_lost },
 	{ SOURCE_WAIT_THAWED, SOURCE_EV_FAILED, source_lost },
+	{ SOURCE_ARBITRATE, SOURCE_EV_ACQUIRED, source_acquired },
+	{ SOURCE_ARBITRATE, SOURCE_EV_HELD, source_not_acquired },
+	{ SOURCE_ARBITRATE, SOURCE_EV_MUTE, source_not_acquired },
+	{ SOURCE_ARBITRATE, SOURCE_EV_DENIED, source_denied },
+	{ SOURCE_ARBITRATE, SOURCE_EV_THAWED, source_arbitrate_thawed },
+	{ SOURCE_ARBITRATE, SOURCE_EV_ABORT, source_arbitrate_abort },
+	{ SOURCE_ARBITRATE, SOURCE_EV_DOWN, source_arbitrate_down },
+	{ SOURCE_ARBITRATE, SOURCE_EV_TICK, source_arbitrate_tick },
+	{ SOURCE_ARBITRATE, SOURCE_EV_CANCEL, source_ignore },
+	{ SOURCE_ARBITRATE, SOURCE_EV_FAILED, source_ignore },
 };
 
 /* In every other state before commit. */
@@ -382,6 +524,8 @@ void source_step(struct source *s, const struct source_event *ev)
 			return;
 		}
 	}
+	if (s->state == SOURCE_ARBITRATE) /* only the storage decides now */
+		return;
 	err_set(&s->err, -EPROTO, "out of turn: %s while in state %s", source_event_name(ev->type),
 		source_state_name(s->state));
 	if (!source_committed(s)) {
@@ -404,78 +548,11 @@ bool source_todo(struct source *s, struct source_todo *out)
 
 bool source_ended(const struct source *s)
 {
-	return s->state == SOURCE_DONE || s->state == SOURCE_GIVEN_UP ||
+	return s->state == SOURCE_DONE || s->state == SOURCE_MOVED || s->state == SOURCE_GIVEN_UP ||
 	       s->state == SOURCE_IN_DOUBT;
 }
 
 bool source_committed(const struct source *s)
 {
-	return s->state == SOURCE_WAIT_THAWED || s->state == SOURCE_DONE ||
-	       s->state == SOURCE_IN_DOUBT;
-}
-
-const char *source_state_name(enum source_state st)
-{
-	static const char *const names[] = {
-		[SOURCE_IDLE] = "IDLE",
-		[SOURCE_WAIT_READY] = "WAIT_READY",
-		[SOURCE_TRACK] = "TRACK",
-		[SOURCE_SEND] = "SEND",
-		[SOURCE_WAIT_ACK] = "WAIT_ACK",
-		[SOURCE_HARVEST] = "HARVEST",
-		[SOURCE_FREEZE] = "FREEZE",
-		[SOURCE_LAST_HARVEST] = "LAST_HARVEST",
-		[SOURCE_LAST_SEND] = "LAST_SEND",
-		[SOURCE_SAVE] = "SAVE",
-		[SOURCE_WAIT_LOADED] = "WAIT_LOADED",
-		[SOURCE_WAIT_THAWED] = "WAIT_THAWED",
-		[SOURCE_DONE] = "DONE",
-		[SOURCE_GIVEN_UP] = "GIVEN_UP",
-		[SOURCE_IN_DOUBT] = "IN_DOUBT",
-	};
-
-	return st < SOURCE_STATES ? names[st] : "?";
-}
-
-const char *source_event_name(enum source_event_type t)
-{
-	static const char *const names[] = {
-		[SOURCE_EV_CONNECTED] = "CONNECTED",
-		[SOURCE_EV_READY] = "READY",
-		[SOURCE_EV_TRACKING] = "TRACKING",
-		[SOURCE_EV_SENT] = "SENT",
-		[SOURCE_EV_ACKED] = "ACKED",
-		[SOURCE_EV_HARVESTED] = "HARVESTED",
-		[SOURCE_EV_FROZEN] = "FROZEN",
-		[SOURCE_EV_SAVED] = "SAVED",
-		[SOURCE_EV_LOADED] = "LOADED",
-		[SOURCE_EV_THAWED] = "THAWED",
-		[SOURCE_EV_TICK] = "TICK",
-		[SOURCE_EV_CANCEL] = "CANCEL",
-		[SOURCE_EV_ABORT] = "ABORT",
-		[SOURCE_EV_DOWN] = "DOWN",
-		[SOURCE_EV_FAILED] = "FAILED",
-	};
-
-	return t < SOURCE_EVENTS ? names[t] : "?";
-}
-
-const char *source_todo_name(enum source_todo_type t)
-{
-	static const char *const names[] = {
-		[SOURCE_DO_TRACK] = "track",
-		[SOURCE_DO_SEND] = "send",
-		[SOURCE_DO_ROUND] = "round",
-		[SOURCE_DO_HARVEST] = "harvest",
-		[SOURCE_DO_THROTTLE] = "throttle",
-		[SOURCE_DO_FREEZE] = "freeze",
-		[SOURCE_DO_SAVE] = "save",
-		[SOURCE_DO_COMMIT] = "commit",
-		[SOURCE_DO_THAW] = "thaw",
-		[SOURCE_DO_ABORT] = "abort",
-		[SOURCE_DO_UNTRACK] = "untrack",
-		[SOURCE_DO_FINISH] = "finish",
-	};
-
-	return names[t];
+	return s->committed && s->state != SOURCE_GIVEN_UP;
 }

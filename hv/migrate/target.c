@@ -54,7 +54,7 @@ static void target_round(struct target *t, const struct target_event *ev)
 
 static void target_state_here(struct target *t, const struct target_event *ev)
 {
-	(void)ev;
+	t->epoch = ev->a;
 	target_do(t, TARGET_DO_LOAD, 0);
 	t->state = TARGET_LOAD;
 }
@@ -62,16 +62,121 @@ static void target_state_here(struct target *t, const struct target_event *ev)
 static void target_loaded(struct target *t, const struct target_event *ev)
 {
 	t->load_ns = ev->a;
+	t->since = ev->now;
 	target_do(t, TARGET_DO_LOADED, 0);
 	t->state = TARGET_LOADED;
 }
 
-/* The guest first, the news after: the source waits for nothing any more. */
+/* ---- the hand-over ------------------------------------------------------------------------ */
+
 static void target_commit(struct target *t, const struct target_event *ev)
+{
+	if (ev->a != t->epoch) {
+		err_set(&t->err, -EPROTO,
+			"the source commits epoch %" PRIu64 " after the state of epoch %" PRIu64,
+			ev->a, t->epoch);
+		target_give_up(t, true);
+		return;
+	}
+	t->committed = true;
+	handover_begin(&t->wait, ev->now, t->params.acquire_timeout_ns);
+	target_do(t, TARGET_DO_ACQUIRE, t->epoch);
+	t->state = TARGET_ACQUIRE;
+}
+
+/* Only now may it run; the news after, since the source waits for nothing any more. */
+static void target_acquired(struct target *t, const struct target_event *ev)
 {
 	(void)ev;
 	target_do(t, TARGET_DO_THAW, 0);
 	t->state = TARGET_THAW;
+}
+
+static void target_denied(struct target *t, const struct target_event *ev)
+{
+	err_set(&t->err, ev->code ? ev->code : -EBUSY, "the guest cannot become this host's: %s",
+		ev->text ? ev->text : "its epoch moved on");
+	target_give_up(t, t->state == TARGET_ACQUIRE);
+}
+
+/* The abort is a promise: whatever the storage says later, nothing runs here. */
+static void target_not_acquired(struct target *t, const struct target_event *ev)
+{
+	if (!handover_again(&t->wait, ev->now))
+		target_denied(t, ev);
+}
+
+static void target_in_doubt(struct target *t)
+{
+	t->ntodo = 0;
+	target_do(t, TARGET_DO_FINISH, 0);
+	t->state = TARGET_IN_DOUBT;
+}
+
+/* Loaded, and no word from the source any more: it may be lost, or run the guest. */
+static void target_lost(struct target *t, const struct target_event *ev)
+{
+	const char *what = ev->text ? ev->text : "no answer";
+
+	if (!t->epoch) {
+		err_set(&t->err, ev->code ? ev->code : -EIO,
+			"the source was lost before it handed the guest over (%s), and no disk on shared "
+			"storage can decide; it stays frozen here: see whether it runs on the source, then "
+			"end this copy (watari kill) or run it here (watari own)",
+			what);
+		target_in_doubt(t);
+		return;
+	}
+	err_set(&t->err, ev->code ? ev->code : -EIO, "the source was lost (%s)", what);
+	handover_begin(&t->wait, ev->now, t->params.arbitrate_timeout_ns);
+	target_do(t, TARGET_DO_ACQUIRE, t->epoch);
+	t->state = TARGET_ARBITRATE;
+}
+
+static void target_loaded_tick(struct target *t, const struct target_event *ev)
+{
+	struct target_event lost = *ev;
+
+	if (ev->now < target_deadline(t))
+		return;
+	lost.code = -ETIMEDOUT;
+	lost.text = "it does not say whether the guest is handed over";
+	target_lost(t, &lost);
+}
+
+/* Told COMMIT, and nobody is there who would hear of a refusal: the longer limit. */
+static void target_acquire_down(struct target *t, const struct target_event *ev)
+{
+	t->wait.until = ev->now + t->params.arbitrate_timeout_ns;
+	t->state = TARGET_ARBITRATE;
+}
+
+static void target_arbitrate_again(struct target *t, const struct target_event *ev)
+{
+	if (handover_again(&t->wait, ev->now))
+		return;
+	/* Who holds the lock is there, and this host is not needed. */
+	if (t->epoch && ev->type == TARGET_EV_HELD) {
+		target_denied(t, ev);
+		return;
+	}
+	err_set(&t->err, ev->code ? ev->code : -EIO,
+		"the source was lost and the storage did not tell whose the guest is (%s); it stays frozen "
+		"here: once the storage answers, watari own runs it here if it is this host's, watari kill "
+		"ends this copy",
+		ev->text ? ev->text : "no answer");
+	target_in_doubt(t);
+}
+
+static void target_acquire_tick(struct target *t, const struct target_event *ev)
+{
+	if (handover_due(&t->wait, ev->now))
+		target_do(t, TARGET_DO_ACQUIRE, t->epoch);
+}
+
+static void target_arbitrate_commit(struct target *t, const struct target_event *ev)
+{
+	t->committed = t->committed || ev->a == t->epoch;
 }
 
 static void target_runs(struct target *t, const struct target_event *ev)
@@ -110,6 +215,23 @@ static const struct target_rule rules[] = {
 	{ TARGET_COPY, TARGET_EV_STATE, target_state_here },
 	{ TARGET_LOAD, TARGET_EV_STATE_LOADED, target_loaded },
 	{ TARGET_LOADED, TARGET_EV_COMMIT, target_commit },
+	{ TARGET_LOADED, TARGET_EV_DOWN, target_lost },
+	{ TARGET_LOADED, TARGET_EV_TICK, target_loaded_tick },
+	{ TARGET_ACQUIRE, TARGET_EV_ACQUIRED, target_acquired },
+	{ TARGET_ACQUIRE, TARGET_EV_HELD, target_not_acquired },
+	{ TARGET_ACQUIRE, TARGET_EV_MUTE, target_not_acquired },
+	{ TARGET_ACQUIRE, TARGET_EV_DENIED, target_denied },
+	{ TARGET_ACQUIRE, TARGET_EV_TICK, target_acquire_tick },
+	{ TARGET_ACQUIRE, TARGET_EV_DOWN, target_acquire_down },
+	{ TARGET_ACQUIRE, TARGET_EV_FAILED, target_ignore },
+	{ TARGET_ARBITRATE, TARGET_EV_ACQUIRED, target_acquired },
+	{ TARGET_ARBITRATE, TARGET_EV_HELD, target_arbitrate_again },
+	{ TARGET_ARBITRATE, TARGET_EV_MUTE, target_arbitrate_again },
+	{ TARGET_ARBITRATE, TARGET_EV_DENIED, target_denied },
+	{ TARGET_ARBITRATE, TARGET_EV_TICK, target_acquire_tick },
+	{ TARGET_ARBITRATE, TARGET_EV_COMMIT, target_arbitrate_commit },
+	{ TARGET_ARBITRATE, TARGET_EV_DOWN, target_ignore },
+	{ TARGET_ARBITRATE, TARGET_EV_FAILED, target_ignore },
 	{ TARGET_THAW, TARGET_EV_RUNS, target_runs },
 	{ TARGET_THAW, TARGET_EV_ABORT, target_ignore },
 	{ TARGET_THAW, TARGET_EV_DOWN, target_ignore },
@@ -117,14 +239,16 @@ static const struct target_rule rules[] = {
 };
 
 static const struct target_rule always[] = {
+	{ TARGET_STATES, TARGET_EV_TICK, target_ignore },
 	{ TARGET_STATES, TARGET_EV_ABORT, target_fault },
 	{ TARGET_STATES, TARGET_EV_DOWN, target_fault },
 	{ TARGET_STATES, TARGET_EV_FAILED, target_fault },
 };
 
-void target_init(struct target *t)
+void target_init(struct target *t, const struct target_params *p)
 {
 	memset(t, 0, sizeof(*t));
+	t->params = *p;
 }
 
 void target_step(struct target *t, const struct target_event *ev)
@@ -143,8 +267,8 @@ void target_step(struct target *t, const struct target_event *ev)
 			return;
 		}
 	}
-	/* A source that talks out of turn while the guest is being thawed cannot take it back. */
-	if (t->state == TARGET_THAW)
+	/* Once it acquires, what a source says out of turn cannot take the guest back. */
+	if (t->state == TARGET_ACQUIRE || t->state == TARGET_ARBITRATE || t->state == TARGET_THAW)
 		return;
 	err_set(&t->err, -EPROTO, "out of turn: %s while in state %s", target_event_name(ev->type),
 		target_state_name(t->state));
@@ -162,56 +286,16 @@ bool target_todo(struct target *t, struct target_todo *out)
 
 bool target_ended(const struct target *t)
 {
-	return t->state == TARGET_DONE || t->state == TARGET_GIVEN_UP;
+	return t->state == TARGET_DONE || t->state == TARGET_GIVEN_UP ||
+	       t->state == TARGET_IN_DOUBT;
 }
 
-const char *target_state_name(enum target_state st)
+uint64_t target_deadline(const struct target *t)
 {
-	static const char *const names[] = {
-		[TARGET_IDLE] = "IDLE",
-		[TARGET_REHEARSE] = "REHEARSE",
-		[TARGET_COPY] = "COPY",
-		[TARGET_LOAD] = "LOAD",
-		[TARGET_LOADED] = "LOADED",
-		[TARGET_THAW] = "THAW",
-		[TARGET_DONE] = "DONE",
-		[TARGET_GIVEN_UP] = "GIVEN_UP",
-	};
-
-	return st < TARGET_STATES ? names[st] : "?";
-}
-
-const char *target_event_name(enum target_event_type t)
-{
-	static const char *const names[] = {
-		[TARGET_EV_CONNECTED] = "CONNECTED",
-		[TARGET_EV_REHEARSED] = "REHEARSED",
-		[TARGET_EV_ROUND] = "ROUND",
-		[TARGET_EV_STATE] = "STATE",
-		[TARGET_EV_STATE_LOADED] = "STATE_LOADED",
-		[TARGET_EV_COMMIT] = "COMMIT",
-		[TARGET_EV_RUNS] = "RUNS",
-		[TARGET_EV_ABORT] = "ABORT",
-		[TARGET_EV_DOWN] = "DOWN",
-		[TARGET_EV_FAILED] = "FAILED",
-	};
-
-	return t < TARGET_EVENTS ? names[t] : "?";
-}
-
-const char *target_todo_name(enum target_todo_type t)
-{
-	static const char *const names[] = {
-		[TARGET_DO_REHEARSE] = "rehearse",
-		[TARGET_DO_READY] = "ready",
-		[TARGET_DO_ACK] = "ack",
-		[TARGET_DO_LOAD] = "load",
-		[TARGET_DO_LOADED] = "loaded",
-		[TARGET_DO_THAW] = "thaw",
-		[TARGET_DO_THAWED] = "thawed",
-		[TARGET_DO_ABORT] = "abort",
-		[TARGET_DO_FINISH] = "finish",
-	};
-
-	return names[t];
+	switch (t->state) {
+	case TARGET_LOADED: return t->since + t->params.commit_timeout_ns;
+	case TARGET_ACQUIRE:
+	case TARGET_ARBITRATE: return t->wait.next;
+	default: return UINT64_MAX;
+	}
 }

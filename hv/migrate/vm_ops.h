@@ -10,6 +10,7 @@
 
 #include "hv/base/codec.h"
 #include "hv/base/err.h"
+#include "hv/base/uuid.h"
 #include "hv/mem/dirty.h"
 #include "hv/mem/gmem.h"
 
@@ -54,6 +55,37 @@ struct mig_vm_ops {
 	 * clocks go on as if it had run. Unknown or newer sections are an error that names them.
 	 */
 	int (*load)(void *vm, struct rbuf *r, uint64_t elapsed_ns, struct err *e);
+};
+
+/* What an attempt to become the owner of the guest found. */
+enum mig_acquire {
+	MIG_ACQUIRED, /* this host is the owner: it has the locks, and the epoch is the next one */
+	MIG_HELD,     /* a lock is held elsewhere, the epoch is the expected one: try again */
+	MIG_DENIED,   /* the epoch has moved on: never */
+	MIG_MUTE,     /* the storage does not answer, or nonsense: try again */
+};
+
+struct mig_owner {
+	uint8_t uuid[UUID_SIZE]; /* the guest's identity, the same wherever it moves */
+	bool arbiter;            /* a disk on storage that both hosts may share can decide */
+	uint64_t epoch;          /* where it lives; 0: no arbiter, or not told yet (a target) */
+};
+
+/*
+ * The ownership of a guest whose disks are on shared storage; docs/protocol.md, "The hand-over".
+ * On the migration's thread, the guest frozen. A machine without disks answers at once.
+ */
+struct mig_owner_ops {
+	void (*who)(void *vm, struct mig_owner *out);
+	/* Gives the locks on all disks up. What was locked before a failure may not be any more. */
+	int (*release)(void *vm, struct err *e);
+	/*
+	 * One attempt, which waits for no lock: all locks, and if @epoch is not 0, the record
+	 * beside the arbiter's image must say that epoch, and says the next one, durably, when this
+	 * returns MIG_ACQUIRED. On anything else @e says why, and no lock is held that was not
+	 * before.
+	 */
+	enum mig_acquire (*acquire)(void *vm, uint64_t epoch, struct err *e);
 };
 
 #endif

@@ -16,17 +16,10 @@
 #define WAY_MOST_NS (1000ull * 1000000)
 
 struct way {
-	void (*frozen)(void *arg, bool frozen); /* tells that this guest is, or is not any more */
-	bool (*others_frozen)(void *arg);       /* asks for another; both may be NULL */
+	bool (*others_frozen)(void *arg); /* NULL: there are no others */
 	void *arg;
 	uint64_t look, since; /* when to look again; since when another is frozen, 0: none is */
 };
-
-static inline void way_frozen(const struct way *w, bool frozen)
-{
-	if (w->frozen)
-		w->frozen(w->arg, frozen);
-}
 
 /* Whether nothing is to be posted at @now. */
 static inline bool way_give(struct way *w, uint64_t now)

@@ -38,13 +38,23 @@ void wire_encode(const struct wire_msg *m, struct wbuf *w)
 	case WIRE_STATE:
 		wbuf_u64(w, m->clock_real_ns);
 		wbuf_u64(w, (uint64_t)m->clock_offset_ns);
+		wbuf_bytes(w, m->uuid, sizeof(m->uuid));
+		wbuf_u64(w, m->epoch);
 		break;
 	case WIRE_LOADED: wbuf_u64(w, m->load_ns); break;
-	case WIRE_COMMIT:
+	case WIRE_COMMIT: wbuf_u64(w, m->epoch); break;
 	case WIRE_THAWED:
 	case WIRE_EXTENTS: break;
 	case WIRE_ABORT: wbuf_str(w, m->text); break;
 	}
+}
+
+static void wire_read_uuid(struct rbuf *r, uint8_t uuid[UUID_SIZE])
+{
+	const void *p = rbuf_bytes(r, UUID_SIZE);
+
+	if (p)
+		memcpy(uuid, p, UUID_SIZE);
 }
 
 int wire_decode(struct wire_msg *m, unsigned type, const void *data, size_t len, struct err *e)
@@ -64,15 +74,18 @@ int wire_decode(struct wire_msg *m, unsigned type, const void *data, size_t len,
 	case WIRE_STATE:
 		m->clock_real_ns = rbuf_u64(&r);
 		m->clock_offset_ns = (int64_t)rbuf_u64(&r);
+		wire_read_uuid(&r, m->uuid);
+		m->epoch = rbuf_u64(&r);
 		m->state = r;
-		r.p = r.end;
+		if (!r.failed)
+			r.p = r.end;
 		break;
 	case WIRE_EXTENTS: /* extents_decode() checks it against guest memory */
 		m->state = r;
 		r.p = r.end;
 		break;
 	case WIRE_LOADED: m->load_ns = rbuf_u64(&r); break;
-	case WIRE_COMMIT:
+	case WIRE_COMMIT: m->epoch = rbuf_u64(&r); break;
 	case WIRE_THAWED: break;
 	case WIRE_ABORT: rbuf_str(&r, m->text, sizeof(m->text)); break;
 	default: return err_set(e, -EPROTO, "the peer sent an unknown message (type %u)", type);

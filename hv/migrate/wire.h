@@ -12,6 +12,7 @@
 
 #include "hv/base/codec.h"
 #include "hv/base/err.h"
+#include "hv/base/uuid.h"
 
 #define WIRE_TEXT_MAX 400 /* bytes of a reason, NUL included */
 
@@ -23,7 +24,7 @@ enum wire_type {
 	WIRE_LOADED = 5,    /* target: state loaded, ready to run, not running */
 	WIRE_COMMIT = 6,    /* source: the guest is yours */
 	WIRE_THAWED = 7,    /* target: it runs */
-	WIRE_ABORT = 8,     /* either: given up, with the reason; never after COMMIT */
+	WIRE_ABORT = 8,     /* either: given up, with the reason; the sender will not run it */
 	WIRE_EXTENTS = 9,   /* source: before the first round: what will arrive, see extents.h */
 };
 
@@ -35,6 +36,8 @@ struct wire_msg {
 	uint64_t state_bytes;   /* READY: size of the rehearsed state */
 	uint64_t clock_real_ns; /* STATE: source's CLOCK_REALTIME when the guest's clock was read */
 	int64_t clock_offset_ns;  /* STATE: target's CLOCK_REALTIME minus the source's */
+	uint8_t uuid[UUID_SIZE];  /* STATE: the guest's */
+	uint64_t epoch;           /* STATE, COMMIT: the guest's at the source; 0: no arbiter */
 	struct rbuf state;        /* STATE: sections; EXTENTS: all; points into the message */
 	char text[WIRE_TEXT_MAX]; /* ABORT */
 };

@@ -10,6 +10,8 @@ static void check_name(const struct pf_facts *src, const struct pf_facts *dst, s
 		pf_find(r, PF_PASS, "'%s' is free there", src->guest);
 	else if (dst->name_free == PF_NO)
 		pf_find(r, PF_FAIL, "%s", dst->name_error);
+	else if (dst->name_error[0])
+		pf_find(r, PF_WARN, "%s", dst->name_error);
 	else
 		pf_find(r, PF_WARN, "whether '%s' is free there is not known", src->guest);
 }

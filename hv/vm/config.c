@@ -15,7 +15,7 @@
 #include "hv/vm/config_parts.h"
 
 #define CONFIG_SECTION "config"
-#define CONFIG_VERSION 3u
+#define CONFIG_VERSION 4u
 
 /* The text fields, in the order in which they travel after name, cpus and memory. */
 static const struct {
@@ -117,6 +117,7 @@ void vm_config_encode(const struct vm_config *c, struct wbuf *w)
 	wbuf_u8(w, c->backing.thp);
 	wbuf_u8(w, c->backing.prealloc);
 	config_encode_devices(c, w);
+	wbuf_bytes(w, c->uuid, sizeof(c->uuid));
 	section_end(w, at);
 }
 
@@ -134,6 +135,17 @@ static int config_read_backing(struct vm_config *c, struct rbuf *b, struct err *
 			e, -EPROTO, "the guest's description: the kind of memory is malformed");
 	c->backing.thp = thp;
 	c->backing.prealloc = prealloc;
+	return 0;
+}
+
+/* Since version 4. */
+static int config_read_uuid(struct vm_config *c, struct rbuf *b, struct err *e)
+{
+	const void *uuid = rbuf_bytes(b, sizeof(c->uuid));
+
+	if (!uuid)
+		return err_set(e, -EPROTO, "the guest's description: the identity is malformed");
+	memcpy(c->uuid, uuid, sizeof(c->uuid));
 	return 0;
 }
 
@@ -174,6 +186,7 @@ int vm_config_decode(struct vm_config *c, struct rbuf *r, struct err *e)
 	if ((rc = section_version(&s, CONFIG_VERSION, e)) || (rc = config_read(c, &s.body, e)) ||
 		(s.version >= 2 && (rc = config_read_backing(c, &s.body, e))) ||
 		(s.version >= 3 && (rc = config_read_devices(c, &s.body, e))) ||
+		(s.version >= 4 && (rc = config_read_uuid(c, &s.body, e))) ||
 		(rc = section_done(&s, e)))
 		return rc;
 	if (rbuf_left(r))

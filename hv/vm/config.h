@@ -13,6 +13,7 @@
 
 #include "hv/base/codec.h"
 #include "hv/base/err.h"
+#include "hv/base/uuid.h"
 #include "hv/mem/backing.h"
 
 #define VM_NAME_MAX    64  /* bytes, NUL included: letters, digits, '.', '_', '-' */
@@ -62,6 +63,7 @@ struct vm_config {
 	unsigned ndisks, nnets;
 	struct vm_disk disks[VM_DISKS_MAX];
 	struct vm_net nets[VM_NETS_MAX];
+	uint8_t uuid[UUID_SIZE]; /* of this life of the guest: vm_new() makes it, it moves along */
 	/* Of this host, does not travel: */
 	enum vm_tracking tracking;
 	bool overcommit;

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hv/dev/block_own.h"
 #include "hv/dev/bus.h"
 #include "hv/dev/pci.h"
 #include "hv/kvm/dirty_track.h"
@@ -24,6 +25,12 @@
 #include "hv/vm/vm.h"
 
 struct acpi_pm;
+
+/* owner.c */
+struct vm_owner {
+	struct virtio *arbiter; /* in dev[]; NULL: there is none */
+	struct block_owner who;
+};
 
 struct vm_cpu {
 	struct vm *vm;
@@ -57,6 +64,7 @@ struct vm {
 	struct vm_device dev[VM_DEVICES_MAX]; /* in the order of devices.c's list */
 	struct vm_irq com1_irq, sci_irq;
 	struct acpi_pm *acpi_pm; /* in dev[] */
+	struct vm_owner owner;
 	struct console *console;
 	struct scrollback *scroll; /* NULL: serial is "none" */
 	struct dirty_track track;
@@ -134,6 +142,9 @@ void vm_power_on_stop(struct vm *vm);
 int vm_power_on_load(struct vm *vm, struct err *e);
 int vm_state_save(struct vm *vm, struct wbuf *w, struct err *e);
 int vm_state_load(struct vm *vm, struct rbuf *r, uint64_t elapsed_ns, struct err *e);
+
+/* owner.c */
+int vm_owner_start(struct vm *vm, struct err *e);
 
 /* track.c */
 int vm_track_start(struct vm *vm, struct err *e);

@@ -101,6 +101,12 @@ static void stage_kvm_stop(struct vm *vm)
 	kvm_vm_close(&vm->kvm);
 }
 
+/* What it says on the storage goes with the disk (virtio_blk.c). */
+static void vm_owner_stop(struct vm *vm)
+{
+	vm->owner.arbiter = NULL;
+}
+
 /*
  * The stages, in order. vm_free() and a start that fails call stop in reverse, from the stage that
  * was entered last, complete or not: each stop copes with a start that failed halfway.
@@ -117,6 +123,7 @@ static const struct {
 	{ .name = "kvm", .start = stage_kvm, .stop = stage_kvm_stop },
 	{ .name = "vcpus", .start = vm_vcpus_start, .stop = vm_vcpus_stop },
 	{ .name = "devices", .start = vm_devices_start, .stop = vm_devices_stop },
+	{ .name = "owner", .start = vm_owner_start, .stop = vm_owner_stop },
 	{ .name = "power-on state", .start = vm_power_on_start, .stop = vm_power_on_stop },
 	{ .name = "dirty tracking", .start = vm_track_start, .stop = vm_track_stop },
 	{ .name = "vcpu threads", .start = vm_threads_start, .stop = vm_threads_stop },

@@ -99,5 +99,6 @@ void vm_processor(const struct vm *vm, struct wbuf *cpuid, uint32_t *tsc_khz);
 
 /* For hv/migrate; the void * they take is a struct vm. freeze() is vm_hold(VM_HOLD_MIGRATION). */
 extern const struct mig_vm_ops vm_mig_ops;
+extern const struct mig_owner_ops vm_owner_ops;
 
 #endif

@@ -67,7 +67,7 @@ refused() {
 	[ "$status" -eq 1 ]
 	[[ $output == *"disk 'root': cannot open"* ]]
 	mv aside.img disk.img
-	# Found out in the freeze: the target has the lock by then, and lets go of it.
+	# Found out in the freeze, when the target loads its state.
 	truncate -s 8M disk.img
 	run on A migrate bird --to "127.0.0.1:$PORT"
 	echo "$output"

@@ -95,6 +95,7 @@ static void a_line_says_who_where_when_and_every_figure(void **state)
 
 static void each_ending_has_its_word(void **state)
 {
+	const struct mig_result doubt = { .in_doubt = true };
 	const struct {
 		bool leaving;
 		int rc;
@@ -102,7 +103,8 @@ static void each_ending_has_its_word(void **state)
 		const char *word;
 	} endings[] = {
 		{ true, 0, &result, "moved" },
-		{ true, -ETIMEDOUT, &result, "in-doubt" },
+		{ true, -ETIMEDOUT, &doubt, "in-doubt" },
+		{ false, -EIO, &doubt, "in-doubt" },
 		{ true, -ETIMEDOUT, &stayed, "failed" },
 		{ true, -ECANCELED, &stayed, "cancelled" },
 		{ false, 0, &result, "moved" },

@@ -85,13 +85,18 @@ static void trace_open(struct trace *tr, const char *line)
 			trace_value(tr, line, "quiesce", 5000000000ull),
 			trace_value(tr, line, "frozen", 5000000000ull) } },
 		.rtt_ns = trace_value(tr, line, "rtt", 0),
+		.epoch = trace_value(tr, line, "epoch", 0),
+		.arbitrate_timeout_ns = HANDOVER_ARBITRATE_NS,
 	};
+	struct target_params tp = { .commit_timeout_ns = HANDOVER_COMMIT_NS,
+		.acquire_timeout_ns = HANDOVER_ACQUIRE_NS,
+		.arbitrate_timeout_ns = HANDOVER_ARBITRATE_NS };
 
 	tr->is_source = strncmp(line, "source", 6) == 0;
 	if (!tr->is_source && strncmp(line, "target", 6) != 0)
 		trace_fail(tr, "the first line must be 'source' or 'target'");
 	source_init(&tr->s, &p);
-	target_init(&tr->t);
+	target_init(&tr->t, &tp);
 }
 
 static void trace_event(struct trace *tr, char *line)
@@ -120,8 +125,8 @@ static void trace_event(struct trace *tr, char *line)
 		source_step(&tr->s, &(struct source_event){ (enum source_event_type)i, tr->now, a,
 					    b, c, d, text ? -EIO : 0, text });
 	else if (!tr->is_source && i < TARGET_EVENTS)
-		target_step(&tr->t, &(struct target_event){ (enum target_event_type)i, a, b, c,
-					    text ? -EIO : 0, text });
+		target_step(&tr->t, &(struct target_event){ (enum target_event_type)i, tr->now, a,
+					    b, c, text ? -EIO : 0, text });
 	else
 		trace_fail(tr, "unknown event %s", name);
 }
@@ -221,12 +226,12 @@ static int trace_wanted(const struct dirent *d)
 
 int main(void)
 {
-	struct CMUnitTest tests[64] = { 0 };
+	struct CMUnitTest tests[128] = { 0 };
 	const char *dir = "tests/golden";
 	struct dirent **list;
 	int n = scandir(dir, &list, trace_wanted, alphasort);
 
-	if (n <= 0 || n > 64) {
+	if (n <= 0 || n > 128) {
 		fprintf(stderr, "no traces in %s: run from the project's root\n", dir);
 		return 1;
 	}
@@ -241,7 +246,7 @@ int main(void)
 	}
 	free(list);
 	n = _cmocka_run_group_tests("golden traces", tests, (size_t)n, NULL, NULL);
-	for (int i = 0; i < 64; i++)
+	for (int i = 0; i < 128; i++)
 		free(tests[i].initial_state);
 	return n;
 }

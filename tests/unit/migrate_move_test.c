@@ -524,7 +524,7 @@ static void after_any_single_fault_one_machine_runs_the_guest(void **state)
 				dst = !fake_vm_frozen(&m->dst);
 				assert_false(src && dst);
 				if (!src && !dst) {
-					assert_true(m->sres.committed);
+					assert_true(m->sres.in_doubt);
 					assert_true(m->srv < 0);
 					assert_non_null(strstr(m->serr.msg, "stays frozen"));
 					endings[2]++;

@@ -96,7 +96,6 @@ static void who_has_no_others_never_gives_way(void **state)
 
 	(void)state;
 	assert_false(way_give(&w, SEC));
-	way_frozen(&w, true);
 }
 
 static void way_is_given_while_another_is_frozen(void **state)

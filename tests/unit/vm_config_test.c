@@ -265,7 +265,7 @@ static void another_section_or_a_newer_version_is_named(void **state)
 		const char *name;
 		uint32_t version;
 		const char *word;
-	} bad[] = { { "confug", 1, "confug" }, { "config", 4, "version 4" } };
+	} bad[] = { { "confug", 1, "confug" }, { "config", 5, "version 5" } };
 	struct err e = { 0 };
 	struct vm_config c;
 
