@@ -322,14 +322,9 @@ static bool pump_is_zero(void *arg, uint32_t region, uint64_t page)
 static bool pump_may_send(struct pump *p)
 {
 	struct xport_stats st;
-	uint64_t now;
+	uint64_t now = clock_mono_ns();
 
-	if (p->s.frozen)
-		return true;
-	now = clock_mono_ns();
-	if (way_give(&p->way, now))
-		pace_stop(&p->pace);
-	else if (pace_may_send(&p->pace, now))
+	if (p->s.frozen || way_may_send(&p->way, &p->pace, now))
 		return true;
 	if (pace_wants_idle(&p->pace)) {
 		p->a->xport->stats(p->x, &st);

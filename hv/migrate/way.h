@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hv/migrate/pace.h"
+
 #define WAY_LOOK_NS (500ull * 1000) /* between looks for a frozen guest */
 #define WAY_MOST_NS (1000ull * 1000000)
 
@@ -34,6 +36,15 @@ static inline bool way_give(struct way *w, uint64_t now)
 			w->since = now;
 	}
 	return w->since && now - w->since < WAY_MOST_NS;
+}
+
+/* Whether something may go at @now: for others, and for this move's own pace. */
+static inline bool way_may_send(struct way *w, struct pace *c, uint64_t now)
+{
+	if (!way_give(w, now))
+		return pace_may_send(c, now);
+	pace_stop(c);
+	return false;
 }
 
 #endif

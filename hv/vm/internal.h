@@ -115,10 +115,7 @@ void vm_event_raise(struct vm *vm, enum vm_event event, const char *reason);
  */
 void vm_vcpus_hurry(struct vm *vm);
 
-#define VM_AGE_MAX (UINT64_MAX / 4) /* of a guest that arrives: so no sum overflows */
-
-/* vm.c: since the guest was started, on whatever host; ns. Lock held. */
-uint64_t vm_age_locked(const struct vm *vm);
+uint64_t vm_age_locked(const struct vm *vm); /* vm.c: ns since its start, wherever; lock held */
 
 /* vcpus.c: makes every vCPU in the guest leave it soon. Lock held. */
 void vm_kick_locked(struct vm *vm);

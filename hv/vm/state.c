@@ -18,7 +18,8 @@
 #include "hv/vm/internal.h"
 
 #define STATE_VM_SECTION  "vm"
-#define STATE_VM_VERSION  2u /* 2: the guest's age */
+#define STATE_VM_VERSION  2u               /* 2: the guest's age */
+#define STATE_AGE_MAX     (UINT64_MAX / 4) /* ns: so no sum overflows */
 #define STATE_CONSOLE     "console"
 #define STATE_DEVICES     1024u /* bytes: what a device takes, in the middle */
 #define STATE_CONSOLE_MAX (SCROLLBACK_TRAVEL + 8192u)
@@ -96,7 +97,7 @@ static int state_take_vm(struct vm_state *st, struct section *s, struct err *e)
 	if (paused > 1)
 		return err_set(e, -EPROTO, "state section '%s': paused is %u, not 0 or 1", s->name,
 			paused);
-	if (age > VM_AGE_MAX)
+	if (age > STATE_AGE_MAX)
 		return err_set(e, -EPROTO, "state section '%s': the guest's age is %" PRIu64 " ns",
 			s->name, age);
 	st->have_vm = true;
