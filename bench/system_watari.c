@@ -32,8 +32,9 @@ static int watari_boot(struct bench_guest *g, struct err *e)
 	const struct bench_config *c = g->config;
 	const struct ends_child child = ends_self(&g->ends->end[0]);
 	char cpus[16], memory[40], append[256];
-	const char *const args[] = { "watari", "run", "--name", g->name, "--cpus", cpus, "--memory",
-		memory, "--kernel", g->ends->kernel, "--append", append, "--serial", "none", NULL };
+	const char *const args[] = { "watari", "run", "--force", "--name", g->name, "--cpus", cpus,
+		"--memory", memory, "--kernel", g->ends->kernel, "--append", append, "--serial",
+		"none", NULL };
 	uint64_t end = clock_mono_ns() + WATARI_START_NS;
 	struct err why = { 0 };
 	int rc;

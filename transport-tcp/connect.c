@@ -33,6 +33,9 @@ void xtcp_socket_tune(int fd)
 		int level, name, value;
 	} options[] = {
 		{ IPPROTO_TCP, TCP_NODELAY, 1 }, /* we gather ourselves; a message must not wait */
+		/* what the kernel holds unsent goes first whatever happens, also when this copy
+		 * gives way to a frozen guest; the buffer itself grows as the link needs it */
+		{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, 512 << 10 },
 		{ IPPROTO_TCP, TCP_USER_TIMEOUT, XTCP_DEAD_MS },
 		{ IPPROTO_TCP, TCP_KEEPIDLE, 1 },
 		{ IPPROTO_TCP, TCP_KEEPINTVL, 1 },

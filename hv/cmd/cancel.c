@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "hv/cmd/ask.h"
 #include "hv/ctl/history.h"
@@ -21,33 +20,17 @@ static void cancel_tell(const char *name, const json_t *answer)
 		printf("guest %s stays here: its move is being given up\n", name);
 }
 
-static void cancel_last(void *arg, const json_t *line)
-{
-	json_t **last = arg;
-
-	json_decref(*last);
-	*last = json_deep_copy(line);
-}
-
 /* The guest is not here: if it just left, that is the answer. */
 static void cancel_explain(const char *name, struct err *e)
 {
-	json_t *last = NULL;
-	const char *result, *direction, *to, *when;
-	unsigned bad;
+	json_t *left;
 
-	if (e->code != -ENOENT ||
-		history_read(ctl_state_dir(), name, cancel_last, &last, &bad, NULL))
+	if (e->code != -ENOENT || !history_left(ctl_state_dir(), name, &left))
 		return;
-	result = json_string_value(json_object_get(last, "result"));
-	direction = json_string_value(json_object_get(last, "direction"));
-	to = json_string_value(json_object_get(last, "to"));
-	when = json_string_value(json_object_get(last, "time"));
-	if (result && direction && to && when && strcmp(result, "moved") == 0 &&
-		strcmp(direction, "out") == 0)
-		err_set(e, -EALREADY, "it is too late: guest '%s' moved to %s at %s", name, to,
-			when);
-	json_decref(last);
+	err_set(e, -EALREADY, "it is too late: guest '%s' moved to %s at %s", name,
+		json_string_value(json_object_get(left, "to")),
+		json_string_value(json_object_get(left, "time")));
+	json_decref(left);
 }
 
 int cmd_cancel(int argc, char **argv)

@@ -113,6 +113,7 @@ static void process_arrived(void *arg, const struct mig_result *r)
 {
 	struct guest_process *p = arg;
 
+	ctl_slot_close(p->args->slot);
 	process_keep(p, NULL);
 	/* The source prints the other figures; what it cost this host only this host knows. */
 	process_notify(p, "A");
@@ -235,6 +236,8 @@ int guest_main(struct guest_main_args *a)
 	else
 		rc = loop_run(p.loop);
 	console_close();
+	if (a->slot)
+		ctl_slot_close(a->slot);
 	ctl_claim_drop(a->claim);
 	process_notify(&p, NULL);
 	if (p.guest && ctl_guest_moving(p.guest)) {

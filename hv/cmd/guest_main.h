@@ -10,12 +10,14 @@
 #include <stdbool.h>
 
 #include "hv/ctl/claim.h"
+#include "hv/ctl/slots.h"
 #include "hv/migrate/rendezvous.h"
 #include "hv/vm/vm.h"
 
 struct guest_main_args {
 	struct vm *vm;           /* freed by guest_main() */
 	struct ctl_claim *claim; /* dropped by guest_main() */
+	struct ctl_slot *slot;   /* of a guest that arrives: given back once it is here */
 	int signal_fd;           /* of guest_signals() */
 	bool paused;             /* a new guest starts paused */
 	/* Of a guest that arrives; offer NULL for a new one. */

@@ -27,7 +27,8 @@
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
 
 struct incoming_args {
-	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk;
+	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk,
+		*max_moves;
 	bool overcommit, encrypt;
 };
 
@@ -41,7 +42,8 @@ enum {
 	INCOMING_PIN,
 	INCOMING_TLS,
 	INCOMING_PSK,
-	INCOMING_ENCRYPT
+	INCOMING_ENCRYPT,
+	INCOMING_MOVES
 };
 
 static const struct argp_option incoming_options[] = {
@@ -58,6 +60,7 @@ static const struct argp_option incoming_options[] = {
 	{ .name = "tls", .key = INCOMING_TLS, .arg = "DIR", .doc = "As of receive" },
 	{ .name = "psk", .key = INCOMING_PSK, .arg = "FILE", .doc = "As of receive" },
 	{ .name = "encrypt", .key = INCOMING_ENCRYPT, .doc = "As of receive" },
+	{ .name = "max-moves", .key = INCOMING_MOVES, .arg = "N", .doc = "As of receive" },
 	{ 0 },
 };
 
@@ -76,6 +79,7 @@ static error_t incoming_option(int key, char *arg, struct argp_state *state)
 	case INCOMING_TLS: a->tls = arg; break;
 	case INCOMING_PSK: a->psk = arg; break;
 	case INCOMING_ENCRYPT: a->encrypt = true; break;
+	case INCOMING_MOVES: a->max_moves = arg; break;
 	case ARGP_KEY_END:
 		if (!a->fd)
 			argp_error(state, "--fd is missing");
@@ -217,6 +221,33 @@ static int incoming_keep(const struct incoming_args *a, struct guest_main_args *
 	return rc;
 }
 
+/* One of the places that this host has for guests on their way. 1: there is none. */
+static int incoming_place(const struct incoming_args *a, struct guest_main_args *m,
+	const struct rdv_offer *offer, struct err *e)
+{
+	char waits[CTL_SLOTS_TEXT], what[CTL_SLOT_TEXT], from[XPORT_HOST_MAX] = "?";
+	uint64_t most;
+	int rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
+
+	if (rc < 0)
+		return rc;
+	rdv_host(m->chan->fd, true, from, NULL);
+	snprintf(what, sizeof(what), "guest %s from %s", offer->name, from);
+	rc = ctl_slot_open(m->slot, ctl_runtime_dir(), CTL_IN, (unsigned)most, what, e);
+	if (rc == 0)
+		rc = ctl_slot_look(m->slot, waits, e);
+	if (rc < 0)
+		return rc;
+	if (m->notify_fd >= 0)
+		(void)!write(m->notify_fd, "G", 1);
+	if (rc == 1)
+		return 0;
+	ctl_slot_close(m->slot);
+	rdv_busy_send(m->chan, waits);
+	err_set(e, -EUSERS, "guest %s did not arrive: %s", offer->name, waits);
+	return 1;
+}
+
 /*
  * The name, also if a copy of this very guest has it that is in doubt: the source, which runs it,
  * moves it here anew, so that copy is nobody's.
@@ -264,7 +295,10 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 		return rc; /* it has been answered already, or is not there any more */
 	if (offer->definition)
 		return incoming_keep(a, m, offer, e);
-	if (a->encrypt && !offer->encrypt)
+	rc = incoming_place(a, m, offer, e);
+	if (rc == 1)
+		return e->code;
+	if (rc == 0 && a->encrypt && !offer->encrypt)
 		rc = err_set(e, -EACCES,
 			"it takes a guest only if its memory is encrypted, too: say --encrypt");
 	if (rc == 0)
@@ -284,9 +318,12 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 
 int cmd_incoming(int argc, char **argv)
 {
-	struct incoming_args args = { .tracking = "auto" };
+	struct incoming_args args = { .tracking = "auto", .max_moves = "8" };
 	struct ctl_claim claim = CTL_CLAIM_NONE;
-	struct guest_main_args m = { .claim = &claim, .notify_fd = -1, .log_fd = -1 };
+	struct ctl_slot slot = CTL_SLOT_NONE;
+	struct guest_main_args m = {
+		.claim = &claim, .slot = &slot, .notify_fd = -1, .log_fd = -1
+	};
 	struct rdv_offer *offer = calloc(1, sizeof(*offer)); /* too large for a stack */
 	char host[XPORT_HOST_MAX], peer[XPORT_HOST_MAX] = "";
 	struct chan_want want;
@@ -314,6 +351,7 @@ int cmd_incoming(int argc, char **argv)
 	if (rc == 1 && m.notify_fd >= 0)
 		(void)!write(m.notify_fd, "C", 1); /* only checked */
 	if (rc || offer->definition) {
+		ctl_slot_close(&slot);
 		ctl_claim_drop(&claim);
 		rc = rc < 0 ? cmd_fail(&e) : CMD_OK;
 	} else {

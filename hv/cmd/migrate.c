@@ -23,17 +23,18 @@
 #include "hv/ctl/client.h"
 #include "hv/ctl/limits.h"
 #include "hv/ctl/secure.h"
+#include "hv/ctl/slots.h"
 #include "hv/migrate/streams.h"
 
 #define MIGRATE_LINE_NS NSEC_PER_SEC /* between plain progress lines */
 
 struct migrate_args {
 	const char *name, *to, *transport, *limit, *streams, *on_stall, *bandwidth;
-	const char *rdma_device, *rdma_pin, *tls, *psk;
+	const char *rdma_device, *rdma_pin, *tls, *psk, *max_moves;
 	struct chan_want secure;
 	struct ctl_limits limits;
 	struct checks_skip skip;
-	bool json, verbose, encrypt;
+	bool json, verbose, encrypt, no_wait;
 };
 
 enum {
@@ -47,6 +48,8 @@ enum {
 	MIGRATE_TLS,
 	MIGRATE_PSK,
 	MIGRATE_ENCRYPT,
+	MIGRATE_MAX,
+	MIGRATE_NO_WAIT,
 	MIGRATE_SKIP,
 	MIGRATE_TIMEOUT /* and the other phases' */
 };
@@ -117,6 +120,13 @@ static const struct argp_option migrate_options[] = {
 		.arg = "TIME|none",
 		.doc = "Give up if the guest would stay frozen for longer before it is handed over "
 		       "(default 1s, or twice the downtime limit if that is more)" },
+	{ .name = "max-moves",
+		.key = MIGRATE_MAX,
+		.arg = "N",
+		.doc = "Wait until fewer than N guests are leaving this host, 1 to 64 (default 2)" },
+	{ .name = "no-wait",
+		.key = MIGRATE_NO_WAIT,
+		.doc = "Fail rather than wait for other moves, here or at the target" },
 	{ .name = "skip",
 		.key = MIGRATE_SKIP,
 		.arg = "CHECK,...",
@@ -144,6 +154,8 @@ static error_t migrate_option(int key, char *arg, struct argp_state *state)
 	case MIGRATE_TLS: a->tls = arg; break;
 	case MIGRATE_PSK: a->psk = arg; break;
 	case MIGRATE_ENCRYPT: a->encrypt = true; break;
+	case MIGRATE_MAX: a->max_moves = arg; break;
+	case MIGRATE_NO_WAIT: a->no_wait = true; break;
 	case MIGRATE_TIMEOUT + MIG_LIMIT_INIT:
 	case MIGRATE_TIMEOUT + MIG_LIMIT_COPY:
 	case MIGRATE_TIMEOUT + MIG_LIMIT_QUIESCE:
@@ -178,7 +190,7 @@ static int migrate_request(struct migrate_args *a, json_t **out, struct err *e)
 {
 	struct xport_list transports;
 	struct xport_rdma rdma;
-	uint64_t limit, streams = STREAMS_AUTO, bandwidth = 0;
+	uint64_t limit, streams = STREAMS_AUTO, bandwidth = 0, most = CTL_SLOTS_OUT;
 	enum mig_on_stall stall;
 	struct ctl_addr to;
 	int rc;
@@ -188,7 +200,9 @@ static int migrate_request(struct migrate_args *a, json_t **out, struct err *e)
 		(strcmp(a->streams, "auto") != 0 && (rc = number_parse(a->streams, "streams", 1,
 							     STREAMS_MAX, &streams, e)) < 0) ||
 		(rc = mig_on_stall_parse(a->on_stall, &stall, e)) < 0 ||
-		(a->bandwidth && (rc = size_parse(a->bandwidth, &bandwidth, e)) < 0))
+		(a->bandwidth && (rc = size_parse(a->bandwidth, &bandwidth, e)) < 0) ||
+		(a->max_moves && (rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX,
+					  &most, e)) < 0))
 		return rc;
 	if (a->bandwidth && (bandwidth < MIG_BANDWIDTH_LEAST || bandwidth > INT64_MAX))
 		return err_set(e, -EINVAL, "bandwidth '%s' is less than 1M a second", a->bandwidth);
@@ -200,10 +214,12 @@ static int migrate_request(struct migrate_args *a, json_t **out, struct err *e)
 		(rc = chan_want_parse(&a->secure, a->tls, a->psk, a->encrypt, e)) < 0 ||
 		(rc = chan_want_check(&a->secure, e)) < 0)
 		return rc;
-	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:s,s:s}", "op", "migrate", "to", a->to,
-		"transport", a->transport, "downtime_limit_ns", (json_int_t)limit, "on_stall",
-		a->on_stall, "streams", (json_int_t)streams, "bandwidth", (json_int_t)bandwidth,
-		"rdma_device", rdma.device, "rdma_pin", xport_pin_name(rdma.pin));
+	*out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:s,s:s,s:I,s:b}", "op", "migrate", "to",
+		a->to, "transport", a->transport, "downtime_limit_ns", (json_int_t)limit,
+		"on_stall", a->on_stall, "streams", (json_int_t)streams, "bandwidth",
+		(json_int_t)bandwidth, "rdma_device", rdma.device, "rdma_pin",
+		xport_pin_name(rdma.pin), "max_moves", (json_int_t)most, "no_wait",
+		(int)a->no_wait);
 	if (!*out)
 		return err_set(e, -EINVAL, "an argument is not UTF-8 text");
 	rc = ctl_secure_put(&a->secure, *out, e);
@@ -225,7 +241,7 @@ static void migrate_progress(struct migrate_show *s, const struct mig_progress *
 	char sent[32], rate[32], left[32], eta[32] = "-", slow[40] = "";
 	uint64_t now = clock_mono_ns();
 
-	if (!s->terminal && (p->phase == MIG_PHASE_INIT || now - s->last_ns < MIGRATE_LINE_NS))
+	if (!s->terminal && (p->phase <= MIG_PHASE_INIT || now - s->last_ns < MIGRATE_LINE_NS))
 		return;
 	s->last_ns = now;
 	if (p->eta_ns)
@@ -259,6 +275,17 @@ static void migrate_chosen(struct migrate_show *s, const json_t *line)
 	migrate_show_end(s);
 	if (note || name)
 		printf("transport: %s\n", note ? note : name);
+	fflush(stdout);
+}
+
+/* What is in the way, each time it is something else. */
+static void migrate_waits(struct migrate_show *s, const json_t *line)
+{
+	const char *waits = json_string_value(json_object_get(line, "for"));
+
+	migrate_show_end(s);
+	if (waits)
+		printf("waiting for %s\n", waits);
 	fflush(stdout);
 }
 
@@ -357,6 +384,8 @@ static int migrate_line(
 	if (event && !a->json) {
 		if (strcmp(event, "transport") == 0)
 			migrate_chosen(show, line);
+		else if (strcmp(event, "waiting") == 0)
+			migrate_waits(show, line);
 		else if (strcmp(event, "progress") == 0 && ctl_progress_read(line, &p, NULL) == 0)
 			migrate_progress(show, &p);
 	}

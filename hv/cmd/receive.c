@@ -2,9 +2,10 @@
 /*
  * watari receive: listens, and starts `watari incoming` for every connection that has spoken. Must
  * never read from a peer what it would act on: the child does, so nothing a peer sends can stall or
- * crash this. Invariant: at most RECEIVE_MAX connections have a process; one whose guest has
- * arrived does not count, and one that has not proven who it is makes place when all are taken.
- * Next in the flow: incoming.c.
+ * crash this. Invariant: at most RECEIVE_GREETING processes listen to peers that have not said yet
+ * which guest they bring, of which one that has not proven who it is makes place when all are
+ * taken; and no more guests than --max-moves are on their way in. One that has arrived does not
+ * count. So no number of peers makes memory grow. Next in the flow: incoming.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,15 +21,19 @@
 
 #include "hv/base/log.h"
 #include "hv/base/loop.h"
+#include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/listen.h"
 #include "hv/cmd/waiting.h"
+#include "hv/ctl/slots.h"
 #include "hv/migrate/rendezvous.h"
 
-#define RECEIVE_MAX 16 /* guests on their way in, and refused peers that have not hung up */
+#define RECEIVE_GREETING 16 /* peers that have not brought a guest yet */
+#define RECEIVE_REFUSED  16 /* refused peers that have not hung up */
+#define RECEIVE_COMING   (RECEIVE_GREETING + CTL_SLOTS_MAX)
 
 struct receive_args {
-	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk;
+	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk, *max_moves;
 	struct chan_want secure;
 	bool trust, once, overcommit, encrypt;
 };
@@ -39,6 +44,7 @@ struct receive_slot {
 	int fd;         /* -1: free. A pipe from the child, or a refused peer's socket */
 	pid_t pid;      /* of the child */
 	bool proven;    /* its peer is who it may be, and speaks our protocol */
+	bool greeting;  /* a child that has not told of a guest */
 	uint64_t since; /* order of arrival */
 };
 
@@ -48,8 +54,9 @@ struct receive {
 	int fd, signal_fd;
 	struct waiting *waiting;
 	uint64_t arrivals;
-	struct receive_slot coming[RECEIVE_MAX];
-	struct receive_slot refused[RECEIVE_MAX];
+	struct receive_slot coming[RECEIVE_COMING];
+	struct receive_slot refused[RECEIVE_REFUSED];
+	unsigned greeting;
 };
 
 enum {
@@ -62,7 +69,8 @@ enum {
 	RECEIVE_PIN,
 	RECEIVE_TLS,
 	RECEIVE_PSK,
-	RECEIVE_ENCRYPT
+	RECEIVE_ENCRYPT,
+	RECEIVE_MOVES
 };
 
 static const struct argp_option receive_options[] = {
@@ -85,6 +93,10 @@ static const struct argp_option receive_options[] = {
 		.key = RECEIVE_TRACKING,
 		.arg = "auto|ring|log",
 		.doc = "How a later move finds pages the guest wrote (default auto)" },
+	{ .name = "max-moves",
+		.key = RECEIVE_MOVES,
+		.arg = "N",
+		.doc = "Let at most N guests be on their way to this host at once, 1 to 64 (default 8)" },
 	{ .name = "overcommit",
 		.key = RECEIVE_OVERCOMMIT,
 		.doc = "Do not refuse a guest larger than the memory that is free" },
@@ -130,6 +142,7 @@ static error_t receive_option(int key, char *arg, struct argp_state *state)
 	case RECEIVE_TLS: a->tls = arg; break;
 	case RECEIVE_PSK: a->psk = arg; break;
 	case RECEIVE_ENCRYPT: a->encrypt = true; break;
+	case RECEIVE_MOVES: a->max_moves = arg; break;
 	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
 	case ARGP_KEY_END:
 		if (!a->listen)
@@ -154,11 +167,13 @@ static void receive_slot_free(struct receive_slot *s)
 	loop_del(s->r->loop, s->fd);
 	close(s->fd);
 	s->fd = -1;
+	s->r->greeting -= s->greeting;
+	s->greeting = false;
 }
 
-static struct receive_slot *receive_slot(struct receive_slot *slots)
+static struct receive_slot *receive_slot(struct receive_slot *slots, int n)
 {
-	for (int i = 0; i < RECEIVE_MAX; i++) {
+	for (int i = 0; i < n; i++) {
 		if (slots[i].fd < 0)
 			return &slots[i];
 	}
@@ -166,8 +181,8 @@ static struct receive_slot *receive_slot(struct receive_slot *slots)
 }
 
 /*
- * The child said "P", its peer is proven, "A", arrived, or "C", only checked, or its pipe closed
- * without a word.
+ * The child said "P", its peer is proven, "G", it has a guest, "A", that arrived, or "C", it only
+ * checked; or its pipe closed without a word.
  */
 static void receive_news(void *arg, uint32_t events)
 {
@@ -179,6 +194,11 @@ static void receive_news(void *arg, uint32_t events)
 	(void)events;
 	if (said && byte == 'P') {
 		s->proven = true;
+		return;
+	}
+	if (said && byte == 'G') {
+		r->greeting -= s->greeting;
+		s->greeting = false;
 		return;
 	}
 	receive_slot_free(s);
@@ -207,10 +227,10 @@ static void receive_refused_gone(void *arg, uint32_t events)
 
 static void receive_refuse(struct receive *r, int fd)
 {
-	struct receive_slot *s = receive_slot(r->refused);
+	struct receive_slot *s = receive_slot(r->refused, RECEIVE_REFUSED);
 
-	log_warn("a connection was refused: too many guests are arriving here at once");
-	rdv_busy_send(fd, &r->args->secure);
+	log_warn("a connection was refused: too many are knocking here at once");
+	rdv_turn_away(fd, &r->args->secure);
 	if (!s || loop_add(r->loop, fd, EPOLLIN, receive_refused_gone, s, NULL) < 0) {
 		/* all are taken by peers that keep still: the first of them has had its time */
 		close(fd);
@@ -227,7 +247,7 @@ static void receive_refuse(struct receive *r, int fd)
 static void receive_exec(const struct receive *r, int fd, int notify)
 {
 	char fd_text[16], notify_text[16];
-	char *argv[24] = { "watari", "incoming", "--fd", fd_text, "--notify-fd", notify_text };
+	char *argv[32] = { "watari", "incoming", "--fd", fd_text, "--notify-fd", notify_text };
 	int n = 6, null = open("/dev/null", O_RDONLY);
 	sigset_t none;
 
@@ -237,6 +257,8 @@ static void receive_exec(const struct receive *r, int fd, int notify)
 		argv[n++] = "--serial";
 		argv[n++] = (char *)(uintptr_t)r->args->serial; /* execv() takes it as it is */
 	}
+	argv[n++] = "--max-moves";
+	argv[n++] = (char *)(uintptr_t)r->args->max_moves;
 	argv[n++] = "--dirty-tracking";
 	argv[n++] = (char *)(uintptr_t)r->args->tracking;
 	if (r->args->overcommit)
@@ -280,6 +302,8 @@ static int receive_start(struct receive *r, int fd, struct receive_slot *s, stru
 	s->fd = pipe_fd[0];
 	s->proven = false;
 	s->since = ++r->arrivals;
+	s->greeting = true;
+	r->greeting++;
 	s->pid = pid = fork();
 	if (pid == 0)
 		receive_exec(r, fd, pipe_fd[1]);
@@ -292,19 +316,21 @@ static int receive_start(struct receive *r, int fd, struct receive_slot *s, stru
 }
 
 /*
- * A free place, or that of whoever has been unproven longest: who has the right credentials proves
- * it within a few round trips, so it is a stranger that loses its place. NULL: all are proven.
+ * A free place, or that of whoever brings no guest yet and has been unproven longest: who has the
+ * right credentials proves it within a few round trips, so it is a stranger that loses its place.
+ * NULL: all are proven.
  */
 static struct receive_slot *receive_place(struct receive *r)
 {
-	struct receive_slot *s = receive_slot(r->coming);
+	struct receive_slot *s = receive_slot(r->coming, RECEIVE_COMING);
 
-	if (s)
+	if (s && r->greeting < RECEIVE_GREETING)
 		return s;
-	for (int i = 0; i < RECEIVE_MAX; i++) {
+	s = NULL;
+	for (int i = 0; i < RECEIVE_COMING; i++) {
 		struct receive_slot *o = &r->coming[i];
 
-		if (!o->proven && (!s || o->since < s->since))
+		if (o->fd >= 0 && o->greeting && !o->proven && (!s || o->since < s->since))
 			s = o;
 	}
 	if (!s)
@@ -339,7 +365,7 @@ static void receive_spoken(void *arg, int fd)
 	}
 	if (receive_start(r, fd, s, &e) < 0) {
 		log_error("%s", e.msg);
-		rdv_busy_send(fd, &r->args->secure);
+		rdv_turn_away(fd, &r->args->secure);
 	} else if (r->args->once) {
 		loop_del(r->loop, r->fd);
 	}
@@ -352,7 +378,7 @@ static void receive_reap(struct receive *r)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-		for (int i = 0; i < RECEIVE_MAX; i++)
+		for (int i = 0; i < RECEIVE_COMING; i++)
 			if (r->coming[i].pid == pid)
 				r->coming[i].pid = 0;
 }
@@ -395,7 +421,11 @@ static int receive_check(struct receive_args *a, struct err *e)
 		.kernel = "/any",
 		.serial = "none" };
 	struct xport_rdma rdma;
+	uint64_t most;
 	int rc = cmd_tracking_parse(a->tracking, &c.tracking, e);
+
+	if (rc == 0)
+		rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
 
 	if (rc == 0)
 		rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e);
@@ -410,16 +440,16 @@ static int receive_check(struct receive_args *a, struct err *e)
 
 int cmd_receive(int argc, char **argv)
 {
-	struct receive_args args = { .tracking = "auto" };
+	struct receive_args args = { .tracking = "auto", .max_moves = "8" };
 	struct receive r = { .args = &args, .fd = -1 };
 	char text[CTL_ADDR_MAX];
 	struct err e = { 0 };
 	int rc;
 
-	for (int i = 0; i < RECEIVE_MAX; i++) {
+	for (int i = 0; i < RECEIVE_COMING; i++)
 		r.coming[i] = (struct receive_slot){ .r = &r, .fd = -1 };
+	for (int i = 0; i < RECEIVE_REFUSED; i++)
 		r.refused[i] = (struct receive_slot){ .r = &r, .fd = -1 };
-	}
 	cmd_parse(&receive_argp, argc, argv, &args);
 	if (receive_check(&args, &e) < 0)
 		return cmd_fail(&e);

@@ -5,16 +5,19 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hv/base/log.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/define.h"
 #include "hv/cmd/detach.h"
 #include "hv/cmd/guest_main.h"
 #include "hv/cmd/state_dir.h"
+#include "hv/ctl/history.h"
 
 struct run_args {
 	struct define_args define;
@@ -98,8 +101,21 @@ static int run_check_file(const char *what, const char *path, struct err *e)
 	return rc;
 }
 
+/* What the history says of a guest whose definition this host does not keep. */
+static void run_left(const char *name, struct inifile_moved *m)
+{
+	json_t *left;
+
+	if (!history_left(ctl_state_dir(), name, &left))
+		return;
+	snprintf(m->to, sizeof(m->to), "%s", json_string_value(json_object_get(left, "to")));
+	snprintf(m->at, sizeof(m->at), "%s", json_string_value(json_object_get(left, "time")));
+	json_decref(left);
+}
+
 /* A guest that went elsewhere is not started here by habit. */
-static int run_check_moved(const struct vm_config *c, struct inifile_moved *m, struct err *e)
+static int run_check_moved(
+	const struct run_args *a, const struct vm_config *c, struct inifile_moved *m, struct err *e)
 {
 	struct vm_config *kept = malloc(sizeof(*kept));
 
@@ -110,7 +126,16 @@ static int run_check_moved(const struct vm_config *c, struct inifile_moved *m, s
 		m->to[0] = '\0';
 	free(kept);
 	if (!m->to[0])
+		run_left(c->name, m);
+	if (!m->to[0])
 		return 0;
+	if (a->force) { /* and is not asked for again, wherever it is written down */
+		if (history_forced(ctl_state_dir(), c->name, HISTORY_MOST, e) < 0)
+			log_warn("that guest %s was started here is not in the history: %s",
+				c->name, e->msg);
+		err_clear(e);
+		return 0;
+	}
 	return err_set(e, -EEXIST,
 		"guest %s moved to %s on %s and may run there; --force starts it here all the same",
 		c->name, m->to, m->at);
@@ -140,8 +165,8 @@ static int run_config(const struct run_args *a, struct vm_config *c, struct err 
 	rc = vm_config_check(c, e);
 	if (rc < 0 && a->define.source)
 		err_wrap(e, "%s", a->define.source);
-	if (rc == 0 && !a->force)
-		rc = run_check_moved(c, &moved, e);
+	if (rc == 0)
+		rc = run_check_moved(a, c, &moved, e);
 	if (rc < 0 || (rc = run_check_file("kernel", c->kernel, e)) < 0)
 		return rc;
 	if (c->initrd[0] && (rc = run_check_file("initrd", c->initrd, e)) < 0)

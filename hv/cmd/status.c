@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* watari status: all that a guest's process says of it. Next in the flow: hv/ctl/guest.c. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "hv/base/size.h"
 #include "hv/cmd/ask.h"
+#include "hv/ctl/history.h"
 
 /* How a number is to be shown. */
 enum status_form { STATUS_TEXT, STATUS_COUNT, STATUS_BYTES, STATUS_TIME };
@@ -22,7 +24,8 @@ static const struct {
 	{ "memory_bytes", "memory", STATUS_BYTES },
 	{ "allocated_bytes", "allocated", STATUS_BYTES },
 	{ "tracking", "dirty tracking", STATUS_TEXT },
-	{ "uptime_ns", "uptime here", STATUS_TIME },
+	{ "uptime_ns", "uptime", STATUS_TIME },
+	{ "here_ns", "of it here", STATUS_TIME },
 	{ "serial", "serial", STATUS_TEXT },
 	{ "kernel", "kernel", STATUS_TEXT },
 };
@@ -57,6 +60,21 @@ static void status_tell(const char *name, const json_t *answer)
 		printf("%-16sthe guest's kernel panicked\n", "panicked");
 	if (json_is_string(json_object_get(move, "to")))
 		status_line("moving to", json_object_get(move, "to"), STATUS_TEXT);
+	if (json_is_string(json_object_get(move, "waits_for")))
+		status_line("waits for", json_object_get(move, "waits_for"), STATUS_TEXT);
+}
+
+/* It does not live here: the record says if it left, and where it went. */
+static void status_explain(const char *name, struct err *e)
+{
+	json_t *left;
+
+	if (e->code != -ENOENT || !history_left(ctl_state_dir(), name, &left))
+		return;
+	err_set(e, -ENOENT, "there is no guest named '%s' here: it moved to %s at %s", name,
+		json_string_value(json_object_get(left, "to")),
+		json_string_value(json_object_get(left, "time")));
+	json_decref(left);
 }
 
 int cmd_status(int argc, char **argv)
@@ -66,6 +84,7 @@ int cmd_status(int argc, char **argv)
 		.doc = "Tell how guest NAME is: running, paused, migrating, incoming, stopped or "
 		       "in-doubt; its process, size, and how its dirty pages are found.",
 		.tell = status_tell,
+		.explain = status_explain,
 	};
 
 	return ask_run(&a, argc, argv);

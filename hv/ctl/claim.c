@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the files of a name (see claim.h). Must never remove a file without holding its lock.
- * Invariant: the lock file that is locked is the one the path leads to; whoever locked a file that
- * was removed meanwhile tries again.
+ * Owns the files of a name (see claim.h). Must never remove one without holding the name's lock.
  * Next in the flow: server.c.
  */
 #include "hv/ctl/claim.h"
@@ -11,11 +9,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "hv/ctl/lockfile.h"
 
 #define CLAIM_SOCKET   ".sock"
 #define CLAIM_CONSOLE  ".console"
@@ -66,47 +65,22 @@ int ctl_claim_connect_console(int dir_fd, const char *name)
 	return claim_connect(dir_fd, name, CLAIM_CONSOLE);
 }
 
-static int claim_dir(const char *dir, struct err *e)
-{
-	int fd;
-
-	if (strlen(dir) >= CTL_DIR_MAX)
-		return err_set(e, -ENAMETOOLONG,
-			"the runtime directory's path is longer than %d bytes", CTL_DIR_MAX - 1);
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return err_errno(e, "cannot make the runtime directory %s", dir);
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(e, "cannot open the runtime directory %s", dir);
-	return fd;
-}
-
 static int claim_in_use(const char *name, const char *dir, struct err *e)
 {
 	return err_set(
 		e, -EEXIST, "a guest named '%s' lives here already (%s/%s.sock)", name, dir, name);
 }
 
-/* One attempt at the lock: 1 taken, 0 the file was removed under us, negative: error. */
 static int claim_lock(struct ctl_claim *c, const char *dir, struct err *e)
 {
 	char file[CLAIM_FILE_MAX];
-	struct stat ours, path;
+	int fd = ctl_lockfile_take(c->dir_fd, claim_file(file, c->name, ".lock"));
 
-	claim_file(file, c->name, ".lock");
-	c->lock_fd = openat(c->dir_fd, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (c->lock_fd < 0)
-		return err_errno(e, "cannot open %s/%s", dir, file);
-	if (flock(c->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			return claim_in_use(c->name, dir, e);
-		return err_errno(e, "cannot lock %s/%s", dir, file);
-	}
-	if (fstat(c->lock_fd, &ours) == 0 && fstatat(c->dir_fd, file, &path, 0) == 0 &&
-		ours.st_ino == path.st_ino && ours.st_dev == path.st_dev)
-		return 1;
-	close(c->lock_fd);
-	c->lock_fd = -1;
+	if (fd == -EWOULDBLOCK)
+		return claim_in_use(c->name, dir, e);
+	if (fd < 0)
+		return err_set(e, fd, "cannot lock %s/%s: %s", dir, file, strerrordesc_np(-fd));
+	c->lock_fd = fd;
 	return 0;
 }
 
@@ -121,13 +95,11 @@ int ctl_claim_take(struct ctl_claim *c, const char *dir, const char *name, struc
 			"name '%s' is not 1 to %d letters, digits, '.', '_' or '-'", name,
 			CTL_NAME_MAX - 1);
 	snprintf(c->name, sizeof(c->name), "%s", name);
-	rc = claim_dir(dir, e);
+	rc = ctl_dir_open(dir, e);
 	if (rc < 0)
 		return rc;
 	c->dir_fd = rc;
-	do
-		rc = claim_lock(c, dir, e);
-	while (rc == 0);
+	rc = claim_lock(c, dir, e);
 	if (rc < 0)
 		goto fail;
 	/* held by nobody, yet somebody answers: a process that does not keep to the lock */
@@ -187,8 +159,7 @@ void ctl_claim_drop(struct ctl_claim *c)
 		return;
 	unlinkat(c->dir_fd, claim_file(file, c->name, CLAIM_SOCKET), 0);
 	unlinkat(c->dir_fd, claim_file(file, c->name, CLAIM_CONSOLE), 0);
-	unlinkat(c->dir_fd, claim_file(file, c->name, ".lock"), 0);
-	close(c->lock_fd); /* last: until here the name is ours */
+	ctl_lockfile_drop(c->dir_fd, claim_file(file, c->name, ".lock"), c->lock_fd);
 	close(c->dir_fd);
 	*c = CTL_CLAIM_NONE;
 }

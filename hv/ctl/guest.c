@@ -88,6 +88,14 @@ static void guest_chosen(void *arg, const char *transport, const char *note)
 		ctl_conn_event(g->asker, ctl_chosen_json(transport, note));
 }
 
+static void guest_waits(void *arg, const char *waits)
+{
+	struct ctl_guest *g = arg;
+
+	if (g->asker)
+		ctl_conn_event(g->asker, ctl_waiting_json(waits));
+}
+
 static void guest_checked(void *arg, const struct pf_report *p)
 {
 	struct ctl_guest *g = arg;
@@ -171,6 +179,19 @@ static int guest_move_params(struct ctl_guest *g, const json_t *j, struct ctl_ad
 	return ctl_addr_parse(text, NULL, 1, to, e);
 }
 
+static int guest_move_turn(const json_t *j, struct ctl_move_turn *t, struct err *e)
+{
+	const json_t *no_wait = json_object_get(j, "no_wait");
+	uint64_t most = CTL_SLOTS_OUT;
+	int rc = ctl_get_u64(j, "max_moves", 1, CTL_SLOTS_MAX, &most, e);
+
+	if (rc == 0 && no_wait && !json_is_boolean(no_wait))
+		rc = err_set(e, -EINVAL, "'no_wait' is not true or false");
+	t->most = (unsigned)most;
+	t->no_wait = json_is_true(no_wait);
+	return rc;
+}
+
 static int guest_moves_already(struct ctl_guest *g, struct err *e)
 {
 	const char *name = vm_config(g->vm)->name;
@@ -205,6 +226,7 @@ static void op_cancel(struct ctl_guest *g, struct ctl_conn *c, const json_t *req
 static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 {
 	const struct ctl_move_hooks hooks = {
+		.waiting = guest_waits,
 		.chosen = guest_chosen,
 		.checked = guest_checked,
 		.progress = guest_progress,
@@ -213,6 +235,7 @@ static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *re
 	};
 	struct xport_list transports;
 	struct mig_params params;
+	struct ctl_move_turn turn;
 	struct ctl_addr to;
 	struct vm_info info;
 	struct err e = { 0 };
@@ -234,8 +257,10 @@ static void op_migrate(struct ctl_guest *g, struct ctl_conn *c, const json_t *re
 	if (rc == 0)
 		rc = ctl_preflight_skip(request, &skip, &e);
 	if (rc == 0)
-		rc = ctl_move_leave(
-			&g->move, g->loop, g->vm, &to, &transports, &params, skip, &hooks, &e);
+		rc = guest_move_turn(request, &turn, &e);
+	if (rc == 0)
+		rc = ctl_move_leave(&g->move, g->loop, g->vm, &to, &transports, &params, skip,
+			&turn, &hooks, &e);
 	if (rc < 0) {
 		ctl_conn_refuse(c, &e);
 		return;

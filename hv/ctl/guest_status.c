@@ -25,7 +25,7 @@ const char *guest_state(const struct ctl_guest *g, const struct vm_info *info)
 
 static void guest_status_move(struct ctl_guest *g, json_t *j)
 {
-	char text[CTL_ADDR_MAX];
+	char text[CTL_ADDR_MAX], waits[CTL_SLOTS_TEXT];
 	struct mig_progress p;
 	const char *transport;
 	struct ctl_addr to;
@@ -37,6 +37,9 @@ static void guest_status_move(struct ctl_guest *g, json_t *j)
 	json_object_set_new(m, "to", json_string(ctl_addr_format(&to, text)));
 	if (transport[0])
 		json_object_set_new(m, "transport", json_string(transport));
+	ctl_move_waits(g->move, waits);
+	if (waits[0])
+		json_object_set_new(m, "waits_for", json_string(waits));
 	json_object_set_new(j, "migration", m);
 }
 
@@ -51,12 +54,13 @@ void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 	(void)request;
 	vm_info(g->vm, &info);
 	fstat(vm_mem(g->vm)->fd, &st); /* a memfd: cannot fail */
-	j = json_pack("{s:b,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:I,s:s,s:s}", "ok", 1, "name",
+	j = json_pack("{s:b,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:I,s:I,s:s,s:s}", "ok", 1, "name",
 		cfg->name, "uuid", uuid_format(cfg->uuid, uuid), "state", guest_state(g, &info),
 		"pid", (int)getpid(), "cpus", (int)cfg->cpus, "memory_bytes",
 		(json_int_t)cfg->memory, "allocated_bytes", (json_int_t)st.st_blocks * 512,
-		"tracking", info.tracking, "uptime_ns", (json_int_t)(clock_mono_ns() - g->since_ns),
-		"serial", cfg->serial, "kernel", cfg->kernel);
+		"tracking", info.tracking, "uptime_ns", (json_int_t)info.age_ns, "here_ns",
+		(json_int_t)(clock_mono_ns() - g->since_ns), "serial", cfg->serial, "kernel",
+		cfg->kernel);
 	if (j && g->move && !g->arriving)
 		guest_status_move(g, j);
 	if (g->in_doubt[0])

@@ -134,9 +134,9 @@ static int history_write(const char *dir, const char *text, size_t n, size_t mos
 	return rc;
 }
 
-int history_append(const char *dir, const struct history_move *m, size_t most, struct err *e)
+/* Appends @j, which is released; NULL: there was no memory for it. */
+static int history_put(const char *dir, json_t *j, size_t most, struct err *e)
 {
-	json_t *j = history_json(m);
 	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	size_t n = text ? strlen(text) : 0;
 	int rc;
@@ -149,6 +149,22 @@ int history_append(const char *dir, const struct history_move *m, size_t most, s
 			      : err_set(e, -EMSGSIZE, "a line of the history would be too long");
 	free(text);
 	return rc;
+}
+
+int history_append(const char *dir, const struct history_move *m, size_t most, struct err *e)
+{
+	return history_put(dir, history_json(m), most, e);
+}
+
+int history_forced(const char *dir, const char *name, size_t most, struct err *e)
+{
+	char when[40];
+
+	history_time(clock_real_ns(), when, sizeof(when));
+	return history_put(dir,
+		json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "time", when, "guest", name, "direction",
+			"-", "from", "-", "to", "-", "result", "forced"),
+		most, e);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -212,4 +228,34 @@ int history_read(const char *dir, const char *name, void (*fn)(void *arg, const 
 		rc = history_file(fd, dir, HISTORY_FILE, name, fn, arg, bad, e);
 	close(fd);
 	return rc;
+}
+
+static void history_keep_last(void *arg, const json_t *line)
+{
+	json_t **last = arg;
+	const char *result = json_string_value(json_object_get(line, "result"));
+
+	/* an attempt that came to nothing does not say where the guest is */
+	if (!result || (strcmp(result, "moved") != 0 && strcmp(result, "forced") != 0))
+		return;
+	json_decref(*last);
+	*last = json_deep_copy(line);
+}
+
+bool history_left(const char *dir, const char *name, json_t **line)
+{
+	json_t *last = NULL;
+	unsigned bad;
+	int rc = history_read(dir, name, history_keep_last, &last, &bad, NULL);
+	const char *direction = json_string_value(json_object_get(last, "direction"));
+
+	*line = NULL;
+	if (rc == 0 && direction && strcmp(direction, "out") == 0 &&
+		json_is_string(json_object_get(last, "to")) &&
+		json_is_string(json_object_get(last, "time"))) {
+		*line = last;
+		return true;
+	}
+	json_decref(last);
+	return false;
 }

@@ -52,4 +52,14 @@ int history_append(const char *dir, const struct history_move *m, size_t most, s
 int history_read(const char *dir, const char *name, void (*fn)(void *arg, const json_t *line),
 	void *arg, unsigned *bad, struct err *e);
 
+/*
+ * Where guest @name went, if the last that the history of @dir has of it is that it left: true, and
+ * that line, a new reference. False: it did not, or nobody can tell.
+ */
+bool history_left(const char *dir, const char *name, json_t **line);
+/*
+ * Notes that @name was started here although it had left: from then on history_left() is false.
+ */
+int history_forced(const char *dir, const char *name, size_t most, struct err *e);
+
 #endif

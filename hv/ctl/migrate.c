@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hv/base/clock.h"
@@ -21,6 +20,7 @@
 #include "hv/ctl/cancel.h"
 #include "hv/ctl/history.h"
 #include "hv/ctl/preflight.h"
+#include "hv/ctl/proto.h"
 #include "hv/migrate/cancel.h"
 #include "hv/vm/balloon.h"
 
@@ -37,6 +37,7 @@ struct ctl_move {
 	int cancel;                  /* atomic, see mig_source_args */
 	struct ctl_cancel cancelled; /* who waits to hear of it */
 	/* the move's thread only, until done */
+	struct ctl_turn turn; /* leaving only */
 	struct mig_vm_ops ops;
 	struct mig_source_args source;
 	struct mig_target_args target;
@@ -51,11 +52,13 @@ struct ctl_move {
 	struct mig_progress progress;
 	const char *transport; /* chosen; "" before */
 	char note[CHOOSE_NOTE_MAX];
+	char waits[CTL_SLOTS_TEXT];     /* for what, before it begins; "" : for nothing */
 	struct ctl_preflight preflight; /* set before the thread starts */
 	struct pf_report report;
 	bool saved, landed, done, checked;
 	/* the loop's thread only */
 	bool told_choice, told_checks;
+	char told_waits[CTL_SLOTS_TEXT];
 	uint64_t told_ns;
 	enum mig_phase told_phase;
 };
@@ -101,7 +104,14 @@ static void move_throttle(void *arg, unsigned share)
 
 static int move_freeze(void *arg, struct err *e)
 {
-	return vm_mig_ops.freeze(((struct ctl_move *)arg)->vm, e);
+	struct ctl_move *m = arg;
+	int rc;
+
+	ctl_giveway_frozen(&m->turn.giveway, true);
+	rc = vm_mig_ops.freeze(m->vm, e);
+	if (rc)
+		ctl_giveway_frozen(&m->turn.giveway, false);
+	return rc;
 }
 
 static void move_thaw(void *arg)
@@ -113,11 +123,15 @@ static void move_thaw(void *arg)
 	m->landed = !m->leaving;
 	pthread_mutex_unlock(&m->lock);
 	vm_mig_ops.thaw(m->vm);
+	ctl_giveway_frozen(&m->turn.giveway, false);
 }
 
 static void move_freeze_abandon(void *arg)
 {
-	vm_mig_ops.freeze_abandon(((struct ctl_move *)arg)->vm);
+	struct ctl_move *m = arg;
+
+	vm_mig_ops.freeze_abandon(m->vm);
+	ctl_giveway_frozen(&m->turn.giveway, false);
 }
 
 static int move_load(void *arg, struct rbuf *r, uint64_t elapsed_ns, struct err *e)
@@ -183,9 +197,12 @@ static int move_check(void *arg, struct chan *c, const struct xport_ops *xport, 
 	struct err *e)
 {
 	struct ctl_move *m = arg;
-	int rc = ctl_preflight_move(&m->preflight, c, xport, timeout_ns, &m->report, e);
+	struct pf_report report;
+	int rc = ctl_preflight_move(&m->preflight, c, xport, timeout_ns, &report, e);
 
 	pthread_mutex_lock(&m->lock);
+	if (!m->checked) /* after a busy target it is asked again, while the loop may read this */
+		m->report = report;
 	m->checked = true;
 	pthread_mutex_unlock(&m->lock);
 	move_ring(m);
@@ -226,19 +243,60 @@ static void move_remember(struct ctl_move *m)
 		log_warn("the move of guest %s is not in the history: %s", h.guest, e.msg);
 }
 
+/* ---- its turn -------------------------------------------------------------------------------- */
+
+static void move_waits(void *arg, const char *waits)
+{
+	struct ctl_move *m = arg;
+
+	pthread_mutex_lock(&m->lock);
+	snprintf(m->waits, sizeof(m->waits), "%s", waits);
+	if (waits[0]) /* for the first time, or again: after a target that was busy */
+		m->progress = (struct mig_progress){ .phase = MIG_PHASE_WAITING };
+	pthread_mutex_unlock(&m->lock);
+	move_ring(m);
+}
+
+static bool move_others_frozen(void *arg)
+{
+	return ctl_giveway_asked(&((struct ctl_move *)arg)->turn.giveway);
+}
+
+static int move_leave_once(struct ctl_move *m)
+{
+	int rc = ctl_turn_take(&m->turn, &m->err);
+
+	if (rc == 0)
+		rc = ctl_offer_fill(&m->source.offer, m->vm, &m->err);
+	if (rc == 0) {
+		/* From before the transport may register memory until it has let go of it. */
+		vm_keep_memory(m->vm, true);
+		rc = mig_source_run(&m->source, &m->result, &m->err);
+		vm_keep_memory(m->vm, false);
+	}
+	ctl_turn_end(&m->turn);
+	return rc;
+}
+
+static int move_leave(struct ctl_move *m)
+{
+	int rc;
+
+	do
+		rc = move_leave_once(m);
+	while (ctl_turn_again(&m->turn, &rc, &m->err));
+	return rc;
+}
+
 static void *move_thread(void *arg)
 {
 	struct ctl_move *m = arg;
 
 	pthread_setname_np(pthread_self(), m->leaving ? "mig-source" : "mig-target");
-	if (m->leaving) {
-		/* From before the transport may register memory until it has let go of it. */
-		vm_keep_memory(m->vm, true);
-		m->rc = mig_source_run(&m->source, &m->result, &m->err);
-		vm_keep_memory(m->vm, false);
-	} else {
+	if (m->leaving)
+		m->rc = move_leave(m);
+	else
 		m->rc = mig_target_run(&m->target, &m->result, &m->err);
-	}
 	move_remember(m);
 	pthread_mutex_lock(&m->lock);
 	m->done = true;
@@ -254,6 +312,7 @@ static void move_free(struct ctl_move *m)
 		close(m->efd);
 	}
 	chan_close(m->chan);
+	ctl_turn_end(&m->turn);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -271,6 +330,18 @@ static void move_tell_choice(struct ctl_move *m)
 	m->told_choice = true;
 	if (m->hooks.chosen)
 		m->hooks.chosen(m->hooks.arg, m->transport, m->note);
+}
+
+static void move_tell_waits(struct ctl_move *m)
+{
+	char waits[CTL_SLOTS_TEXT];
+
+	ctl_move_waits(m, waits);
+	if (strcmp(waits, m->told_waits) == 0)
+		return;
+	strcpy(m->told_waits, waits);
+	if (waits[0] && m->hooks.waiting)
+		m->hooks.waiting(m->hooks.arg, waits);
 }
 
 static void move_tell_checks(struct ctl_move *m)
@@ -297,6 +368,7 @@ static void move_news(void *arg, uint32_t events)
 	(void)events;
 	if (read(m->efd, &count, sizeof(count)) < 0)
 		return;
+	move_tell_waits(m);
 	move_tell_choice(m);
 	move_tell_checks(m);
 	pthread_mutex_lock(&m->lock);
@@ -332,6 +404,7 @@ static struct ctl_move *move_new(
 	m->vm = vm;
 	m->hooks = *hooks;
 	m->transport = "";
+	m->turn = (struct ctl_turn){ .slot = CTL_SLOT_NONE, .giveway = { -1, -1 } };
 	ctl_cancel_init(&m->cancelled, l);
 	pthread_mutex_init(&m->lock, NULL);
 	m->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -355,41 +428,12 @@ static int move_start(struct ctl_move *m, struct err *e)
 	return 0;
 }
 
-int ctl_offer_fill(struct rdv_offer *o, struct vm *vm, struct err *e)
-{
-	const struct gmem *mem = vm_mem(vm);
-	struct stat st;
-	struct wbuf w;
-	int rc = 0;
-
-	memset(o, 0, sizeof(*o));
-	snprintf(o->software, sizeof(o->software), "%s", rdv_software());
-	snprintf(o->name, sizeof(o->name), "%s", vm_config(vm)->name);
-	o->nregions = mem->nregions;
-	for (uint32_t i = 0; i < mem->nregions; i++) {
-		o->region[i].gpa = mem->regions[i].gpa;
-		o->region[i].size = mem->regions[i].size;
-	}
-	if (fstat(mem->fd, &st) < 0)
-		return err_errno(e, "cannot ask how much guest memory is allocated");
-	o->allocated_bytes = (uint64_t)st.st_blocks * 512;
-	wbuf_init(&w);
-	vm_config_encode(vm_config(vm), &w);
-	if (w.failed || w.len > sizeof(o->config)) {
-		rc = err_set(e, -EMSGSIZE, "the guest's configuration does not fit an offer");
-	} else {
-		memcpy(o->config, w.data, w.len);
-		o->config_len = (uint32_t)w.len;
-	}
-	wbuf_fini(&w);
-	return rc;
-}
-
 int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
 	const struct xport_list *transports, const struct mig_params *params, uint64_t skip,
-	const struct ctl_move_hooks *hooks, struct err *e)
+	const struct ctl_move_turn *turn, const struct ctl_move_hooks *hooks, struct err *e)
 {
 	struct ctl_move *m = move_new(l, vm, hooks, e);
+	char text[CTL_ADDR_MAX];
 	int rc;
 
 	*out = NULL;
@@ -397,6 +441,14 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 		return e ? e->code : -ENOMEM;
 	m->leaving = true;
 	m->to = *to;
+	m->turn = (struct ctl_turn){ .wish = *turn,
+		.slot = CTL_SLOT_NONE,
+		.giveway = { -1, -1 },
+		.say = move_waits,
+		.arg = m,
+		.cancel = &m->cancel };
+	snprintf(m->turn.what, sizeof(m->turn.what), "guest %s to %s", vm_config(vm)->name,
+		ctl_addr_format(to, text));
 	m->preflight = (struct ctl_preflight){
 		.vm = vm, .skip = skip, .downtime_limit_ns = params->downtime_limit_ns
 	};
@@ -412,12 +464,15 @@ int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const s
 		.chosen = move_chosen,
 		.check = move_check,
 		.progress = move_progress,
+		.way = { .others_frozen = move_others_frozen, .arg = m },
 		.arg = m,
 		.cancel = &m->cancel,
 	};
 	mig_points_read(&m->source.points);
-	rc = ctl_offer_fill(&m->source.offer, vm, e);
-	if (rc == 0)
+	rc = ctl_turn_begin(&m->turn, e);
+	if (rc < 0)
+		err_wrap(e, "guest '%s' cannot leave now", vm_config(vm)->name);
+	else
 		rc = move_start(m, e);
 	if (rc < 0) {
 		move_free(m);
@@ -495,6 +550,13 @@ void ctl_move_cancel_for(struct ctl_move *m, struct ctl_conn *c)
 void ctl_move_forget(struct ctl_move *m, const struct ctl_conn *c)
 {
 	ctl_cancel_forget(&m->cancelled, c);
+}
+
+void ctl_move_waits(struct ctl_move *m, char *waits)
+{
+	pthread_mutex_lock(&m->lock);
+	strcpy(waits, m->waits);
+	pthread_mutex_unlock(&m->lock);
 }
 
 bool ctl_move_landed(struct ctl_move *m)

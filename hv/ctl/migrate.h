@@ -16,6 +16,7 @@
 #include "hv/base/loop.h"
 #include "hv/ctl/addr.h"
 #include "hv/ctl/server.h"
+#include "hv/ctl/turn.h"
 #include "hv/migrate/move.h"
 #include "hv/preflight/preflight.h"
 #include "hv/vm/vm.h"
@@ -26,6 +27,8 @@
 struct ctl_move;
 
 struct ctl_move_hooks {
+	/* What a leaving guest waits for before its move begins; each time it is something else. */
+	void (*waiting)(void *arg, const char *waits);
 	/* A leaving guest's transport is chosen, why is in @note; once, before any progress. */
 	void (*chosen)(void *arg, const char *transport, const char *note);
 	/* What the checks before it found, good or bad; once, after chosen(). May be NULL. */
@@ -38,12 +41,13 @@ struct ctl_move_hooks {
 };
 
 /*
- * Starts to move @vm to @to over one of @transports, after all checks but those of @skip. The
- * machine must outlive the move.
+ * Starts to move @vm to @to over one of @transports, when its turn comes and after all checks but
+ * those of @skip; -EUSERS if that is not now and it is not to wait. The machine must outlive the
+ * move.
  */
 int ctl_move_leave(struct ctl_move **out, struct loop *l, struct vm *vm, const struct ctl_addr *to,
 	const struct xport_list *transports, const struct mig_params *params, uint64_t skip,
-	const struct ctl_move_hooks *hooks, struct err *e);
+	const struct ctl_move_turn *turn, const struct ctl_move_hooks *hooks, struct err *e);
 
 /* Starts to receive into @vm. Copies @offer; takes over @chan. */
 int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, struct chan *chan,
@@ -65,6 +69,8 @@ bool ctl_move_landed(struct ctl_move *m);
  */
 void ctl_move_look(
 	struct ctl_move *m, struct ctl_addr *to, const char **transport, struct mig_progress *p);
+/* What it waits for before it begins, into @waits of CTL_SLOTS_TEXT bytes; "": nothing any more. */
+void ctl_move_waits(struct ctl_move *m, char *waits);
 /*
  * For changes of state that must travel: 0 and the state cannot be saved before
  * ctl_move_unlock(); -EBUSY: it has been saved already.

@@ -237,12 +237,22 @@ json_t *ctl_chosen_json(const char *transport, const char *note)
 	return j;
 }
 
+json_t *ctl_waiting_json(const char *waits)
+{
+	json_t *j = json_pack("{s:s}", "event", "waiting");
+	json_t *words = json_string(waits); /* NULL as above */
+
+	if (j && words)
+		json_object_set_new(j, "for", words);
+	return j;
+}
+
 int ctl_progress_read(const json_t *j, struct mig_progress *p, struct err *e)
 {
 	const char *phase = json_string_value(json_object_get(j, "phase"));
 
 	*p = (struct mig_progress){ 0 };
-	for (int i = MIG_PHASE_INIT; phase && i <= MIG_PHASE_FAILED; i++) {
+	for (int i = MIG_PHASE_WAITING; phase && i <= MIG_PHASE_FAILED; i++) {
 		if (strcmp(phase, mig_phase_name((enum mig_phase)i)) != 0)
 			continue;
 		p->phase = (enum mig_phase)i;

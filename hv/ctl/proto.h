@@ -43,6 +43,8 @@ json_t *ctl_progress_json(const struct mig_progress *p);
 json_t *ctl_result_json(const struct mig_result *r);
 /* The event that tells which transport a move takes, and why. */
 json_t *ctl_chosen_json(const char *transport, const char *note);
+/* The event that tells what a move waits for before it begins. */
+json_t *ctl_waiting_json(const char *waits);
 /* The reverse; a missing or mistyped key is -EPROTO and named. */
 int ctl_progress_read(const json_t *j, struct mig_progress *p, struct err *e);
 int ctl_result_read(const json_t *j, struct mig_result *r, struct err *e);

@@ -61,7 +61,7 @@ int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e)
 
 const char *mig_phase_name(enum mig_phase p)
 {
-	static const char *const names[] = { "init", "copy", "quiesce", "frozen", "done",
+	static const char *const names[] = { "waiting", "init", "copy", "quiesce", "frozen", "done",
 		"failed" };
 
 	return names[p];

@@ -17,11 +17,11 @@
 #include "hv/migrate/rendezvous.h"
 #include "hv/migrate/source.h"
 #include "hv/migrate/vm_ops.h"
+#include "hv/migrate/way.h"
 #include "hv/migrate/xport.h"
 
-/* "throttle", "freeze", "abort"; -EINVAL names what it got. */
-const char *mig_on_stall_name(enum mig_on_stall s);
-int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e);
+const char *mig_on_stall_name(enum mig_on_stall s); /* "throttle", "freeze", "abort" */
+int mig_on_stall_parse(const char *text, enum mig_on_stall *out, struct err *e); /* -EINVAL */
 
 #define MIG_BANDWIDTH_LEAST (1ull << 20) /* bytes/s */
 
@@ -67,6 +67,7 @@ struct mig_source_args {
 	int (*check)(void *arg, struct chan *c, const struct xport_ops *xport, uint64_t timeout_ns,
 		struct err *e);
 	void (*progress)(void *arg, const struct mig_progress *p);
+	struct way way; /* towards other moves over the same link; zeroes: there are none */
 	void *arg;
 	int *cancel;       /* may be NULL */
 	uint64_t begun_ns; /* when the init phase began: filled in */

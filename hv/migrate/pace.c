@@ -14,18 +14,23 @@ bool pace_may_send(struct pace *c, uint64_t now)
 {
 	uint64_t passed = now - c->at;
 
-	if (!c->rate || (c->budget > 0 && !c->spent))
+	if (!c->spent && (!c->rate || c->budget > 0))
 		return true;
 	if (passed > PACE_HOLD_NS)
 		passed = PACE_HOLD_NS;
 	c->budget += (int64_t)((double)c->rate * (double)passed / 1e9);
 	c->at = now;
-	c->spent = (double)c->budget < (double)c->rate * PACE_BURST_NS / 1e9;
+	c->spent = c->rate && (double)c->budget < (double)c->rate * PACE_BURST_NS / 1e9;
 	if (!c->spent && c->idle_at) {
 		c->idle_ns += now - c->idle_at;
 		c->idle_at = 0;
 	}
 	return !c->spent;
+}
+
+void pace_stop(struct pace *c)
+{
+	c->spent = true;
 }
 
 void pace_sent(struct pace *c, uint64_t bytes)

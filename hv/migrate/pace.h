@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What --bandwidth lets go: a bucket that fills at the given rate. Pure: time is passed in.
- * Invariant: over any time longer than PACE_HOLD_NS, what goes is what the rate allows, and one
- * put. Next in the flow: pump_source.c.
+ * What --bandwidth lets go: a bucket that fills at the given rate; and stops for others. Pure: time
+ * is passed in. Invariant: over any time longer than PACE_HOLD_NS, what goes is what the rate
+ * allows, and one put. Next in the flow: pump_source.c.
  */
 #ifndef WATARI_MIGRATE_PACE_H
 #define WATARI_MIGRATE_PACE_H
@@ -29,6 +29,8 @@ void pace_init(struct pace *c, uint64_t rate, uint64_t now);
  * PACE_BURST_NS, so that what goes in one burst is enough to see how fast the link is.
  */
 bool pace_may_send(struct pace *c, uint64_t now);
+/* Nothing more is to go for now, whatever the budget, until pace_may_send() is asked again. */
+void pace_stop(struct pace *c);
 /* @bytes went. */
 void pace_sent(struct pace *c, uint64_t bytes);
 /* A round begins: nothing was idle in it. */

@@ -14,6 +14,7 @@
 #include "hv/migrate/source_words.h"
 
 enum mig_phase {
+	MIG_PHASE_WAITING, /* for its turn: nothing was begun */
 	MIG_PHASE_INIT,
 	MIG_PHASE_COPY,
 	MIG_PHASE_QUIESCE,
@@ -21,7 +22,7 @@ enum mig_phase {
 	MIG_PHASE_DONE,
 	MIG_PHASE_FAILED
 };
-const char *mig_phase_name(enum mig_phase p); /* "init", "copy", "quiesce", ... */
+const char *mig_phase_name(enum mig_phase p); /* "waiting", "init", "copy", "quiesce", ... */
 enum mig_phase mig_phase_of(enum source_state s);
 
 /* A snapshot of a running move, for progress lines. */

@@ -41,6 +41,7 @@ struct pump {
 	uint64_t start, next_progress;
 	uint64_t gone_at; /* when the rendezvous was seen to have ended; 0: it has not */
 	struct pace pace; /* what --bandwidth lets go */
+	struct way way;   /* and what other moves let */
 	unsigned share;   /* what the vCPUs are left with, and since when */
 	uint64_t share_at;
 	uint64_t copy_at;           /* when the first round began */
@@ -317,16 +318,13 @@ static bool pump_is_zero(void *arg, uint32_t region, uint64_t page)
 	return gmem_page_is_zero(m->regions[region].host + (page << GMEM_PAGE_SHIFT));
 }
 
-/* Whether --bandwidth lets something go now. A frozen guest is not kept waiting. */
+/* Whether something may go now: for --bandwidth, and for others. A frozen guest does not wait. */
 static bool pump_may_send(struct pump *p)
 {
 	struct xport_stats st;
-	uint64_t now;
+	uint64_t now = clock_mono_ns();
 
-	if (!p->pace.rate || p->s.frozen)
-		return true;
-	now = clock_mono_ns();
-	if (pace_may_send(&p->pace, now))
+	if (p->s.frozen || way_may_send(&p->way, &p->pace, now))
 		return true;
 	if (pace_wants_idle(&p->pace)) {
 		p->a->xport->stats(p->x, &st);
@@ -562,6 +560,7 @@ int pump_source(struct mig_source_args *a, struct xport *x, int rdv_fd,
 
 	p.start = p.copy_at = p.share_at = clock_mono_ns();
 	pace_init(&p.pace, a->params.bandwidth, p.start);
+	p.way = a->way;
 	p.share = out->share_least = SOURCE_SHARE_FULL;
 	p.next_progress = p.start;
 	if (a->own)

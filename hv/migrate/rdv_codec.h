@@ -22,7 +22,8 @@ enum rdv_type {
 	RDV_CHECK = 11, /* body: what the source's host has, opaque here */
 	RDV_FACTS = 12, /* body: what the target's has */
 	RDV_FILL = 13,  /* body: bytes of no meaning, to time them */
-	RDV_LAST = RDV_FILL,
+	RDV_BUSY = 14,  /* body: string, why not now */
+	RDV_LAST = RDV_BUSY,
 };
 
 /* @memory: bytes that will move; 0 from the target. */

@@ -93,13 +93,15 @@ static int rdv_expect(
 
 	if (r || f->type == type)
 		return r;
-	if (f->type != RDV_REFUSE)
+	if (f->type != RDV_REFUSE && f->type != RDV_BUSY)
 		return err_set(e, -EPROTO, "the peer spoke out of turn (frame %u instead of %u)",
 			f->type, type);
 	b = rbuf_of(f->body, f->len);
 	rbuf_str(&b, why, sizeof(why));
 	if (!rbuf_done(&b))
 		return err_set(e, -EPROTO, "the peer refused without a readable reason");
+	if (f->type == RDV_BUSY)
+		return err_set(e, -EUSERS, "the target is busy: %s", why);
 	return err_set(e, -ECONNREFUSED, "the target refused: %s", why);
 }
 
@@ -322,25 +324,35 @@ int rdv_clock_measure(struct chan *c, struct rdv_clock *out, uint64_t timeout_ns
 
 /* ---- the target's half -------------------------------------------------------------------- */
 
-void rdv_refuse_send(struct chan *c, const char *reason)
+static void rdv_reason_send(struct chan *c, enum rdv_type type, const char *reason)
 {
 	struct wbuf w;
 
 	wbuf_init(&w);
 	wbuf_str(&w, reason);
 	/* a second is enough for one packet; if it does not leave, the source sees the close */
-	rdv_send(c, RDV_REFUSE, &w, clock_mono_ns() + NSEC_PER_SEC, NULL);
+	rdv_send(c, type, &w, clock_mono_ns() + NSEC_PER_SEC, NULL);
 	wbuf_fini(&w);
 }
 
-void rdv_busy_send(int fd, const struct chan_want *want)
+void rdv_refuse_send(struct chan *c, const char *reason)
+{
+	rdv_reason_send(c, RDV_REFUSE, reason);
+}
+
+void rdv_busy_send(struct chan *c, const char *reason)
+{
+	rdv_reason_send(c, RDV_BUSY, reason);
+}
+
+void rdv_turn_away(int fd, const struct chan_want *want)
 {
 	/* RFC 8446 6.2: a fatal internal_error, the one alert that this end has no other use for */
 	static const uint8_t alert[] = { 0x15, 3, 3, 0, 2, 2, 80 };
 	struct chan clear = chan_plain(fd);
 
 	if (want->how == CHAN_PLAIN)
-		rdv_refuse_send(&clear, "too many guests are arriving here at once; try again");
+		rdv_busy_send(&clear, "too many are knocking here at once");
 	else
 		(void)!send(fd, alert, sizeof(alert), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

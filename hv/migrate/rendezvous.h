@@ -8,6 +8,7 @@
  *           and the bytes that will move                 CAN(its transports), once it has looked
  *   source: CHECK(what its host has)             target: FACTS(what this one has), if asked
  *   source: OFFER(guest)                         target: ACCEPT(port, token) | REFUSE(reason)
+ *                                                        | BUSY(reason): not now
  *           or DEFINE(a definition, no guest)            KEPT | REFUSE(reason), and that is all
  *   source: PING x n                             target: PONG(real time)  -> clock offset, RTT
  *
@@ -94,13 +95,10 @@ int rdv_welcome(struct chan **out, int fd, const struct chan_want *want, uint64_
 	struct err *e);
 /* The numeric address of this end of the rendezvous, or of the peer's. @host: XPORT_HOST_MAX. */
 int rdv_host(int fd, bool peer, char *host, struct err *e);
-/*
- * Source: HELLO both ways, ours with the @memory that will move, bytes. A peer that is no watari,
- * or another protocol, is -EPROTO and says which version it has.
- */
+/* Source: HELLO both ways, ours with the @memory that will move, bytes. A peer that is no watari,
+ * or another protocol, is -EPROTO and says which version it has. */
 int rdv_meet(struct chan *c, uint64_t memory, uint64_t timeout_ns, struct err *e);
-/* Source: what the target can do. A target that has just answered may still have to load drivers.
- */
+/* Source: what the target can do, after loading drivers perhaps. */
 int rdv_can_read(struct chan *c, struct rdv_transports *there, uint64_t timeout_ns, struct err *e);
 /*
  * Source, between that and the offer: CHECK with @facts out; what the target answers is at @body,
@@ -108,10 +106,12 @@ int rdv_can_read(struct chan *c, struct rdv_transports *there, uint64_t timeout_
  */
 int rdv_check_send(struct chan *c, const struct wbuf *facts, uint8_t *body, size_t *len,
 	uint64_t timeout_ns, struct err *e);
-/* Source, likewise: times some MiB on this one connection. Bytes/s, 0 if it is too quick to tell.
- */
+/* Source, likewise: times some MiB on this connection. Bytes/s, 0 if it is too quick to tell. */
 int rdv_rate_measure(struct chan *c, uint64_t *rate, uint64_t timeout_ns, struct err *e);
-/* Source: OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's words. */
+/*
+ * Source: OFFER out, waits for the answer. A refusal is -ECONNREFUSED with the target's words;
+ * -EUSERS where it takes no more guests at this moment: it is worth another try.
+ */
 int rdv_offer_send(struct chan *c, const struct rdv_offer *o, struct rdv_accept *out,
 	uint64_t timeout_ns, struct err *e);
 /* Source: DEFINE out, of an offer with `definition` set; 0 once the target keeps it. Refusals as
@@ -133,8 +133,10 @@ int rdv_accept_send(struct chan *c, const struct rdv_accept *a, uint64_t timeout
 /* ... a DEFINE. */
 int rdv_kept_send(struct chan *c, uint64_t timeout_ns, struct err *e);
 void rdv_refuse_send(struct chan *c, const char *reason);
+/* ... not now. In place of any answer, as a refusal. */
+void rdv_busy_send(struct chan *c, const char *reason);
 /* ... before there is a channel as @want says: there is no room for it now. Never blocks. */
-void rdv_busy_send(int fd, const struct chan_want *want);
+void rdv_turn_away(int fd, const struct chan_want *want);
 /* Target: answers PINGs until the source ends the measurement. */
 int rdv_clock_serve(struct chan *c, uint64_t timeout_ns, struct err *e);
 

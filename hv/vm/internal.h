@@ -91,6 +91,7 @@ struct vm {
 	bool panicked; /* so says the guest; these three under the lock */
 	unsigned resets;
 	char last_reset[VM_WHY_MAX];
+	uint64_t age_ns, age_at; /* how old the guest was when; under the lock */
 	int event_fd;
 };
 
@@ -113,6 +114,8 @@ void vm_event_raise(struct vm *vm, enum vm_event event, const char *reason);
  * although its processors are busy. Each comes back to normal when it next enters the guest.
  */
 void vm_vcpus_hurry(struct vm *vm);
+
+uint64_t vm_age_locked(const struct vm *vm); /* vm.c: ns since its start, wherever; lock held */
 
 /* vcpus.c: makes every vCPU in the guest leave it soon. Lock held. */
 void vm_kick_locked(struct vm *vm);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the machine's state as a list of sections: "vm" (was it paused), KVM's own, one per device.
- * Must never load part of a list that is refused for what is in it: everything is looked at before
- * the first device is touched.
- * Invariant: the order of sections in the stream does not matter; the order of loading is here.
- * Next in the flow: hv/kvm/state.h, devices.c.
+ * Owns the machine's state as a list of sections: "vm" (was it paused, how old is it), KVM's own,
+ * one per device. Must never load part of a list that is refused for what is in it: everything is
+ * looked at before the first device is touched. Invariant: the order of sections in the stream does
+ * not matter; the order of loading is here. Next in the flow: hv/kvm/state.h, devices.c.
  */
 #include "hv/kvm/state.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +18,8 @@
 #include "hv/vm/internal.h"
 
 #define STATE_VM_SECTION  "vm"
-#define STATE_VM_VERSION  1u
+#define STATE_VM_VERSION  2u               /* 2: the guest's age */
+#define STATE_AGE_MAX     (UINT64_MAX / 4) /* ns: so no sum overflows */
 #define STATE_CONSOLE     "console"
 #define STATE_DEVICES     1024u /* bytes: what a device takes, in the middle */
 #define STATE_CONSOLE_MAX (SCROLLBACK_TRAVEL + 8192u)
@@ -26,6 +27,7 @@
 /* What a list of sections was found to hold. */
 struct vm_state {
 	bool have_vm, paused, have_console;
+	uint64_t age_ns;
 	struct section console;
 	bool have[VM_DEVICES_MAX];
 	struct section dev[VM_DEVICES_MAX];
@@ -34,12 +36,14 @@ struct vm_state {
 int vm_state_save(struct vm *vm, struct wbuf *w, struct err *e)
 {
 	bool paused, stopped;
+	uint64_t age;
 	size_t at;
 	int r;
 
 	pthread_mutex_lock(&vm->lock);
 	paused = vm->hold & VM_HOLD_USER;
 	stopped = vm->hold & VM_HOLD_STOPPED;
+	age = vm_age_locked(vm);
 	r = vm->running ? err_set(e, -EBUSY, "the guest runs: its state cannot be saved") : 0;
 	pthread_mutex_unlock(&vm->lock);
 	if (r)
@@ -59,6 +63,7 @@ int vm_state_save(struct vm *vm, struct wbuf *w, struct err *e)
 	vm_console_save(vm, w);
 	at = section_begin(w, STATE_VM_SECTION, 0, STATE_VM_VERSION);
 	wbuf_u8(w, paused);
+	wbuf_u64(w, age);
 	section_end(w, at);
 	for (unsigned i = 0; r == 0 && i < vm->ncpu; i++)
 		r = vcpu_state_save(&vm->cpu[i].vcpu, w, e);
@@ -75,6 +80,7 @@ static int state_twice(const struct section *s, struct err *e)
 
 static int state_take_vm(struct vm_state *st, struct section *s, struct err *e)
 {
+	uint64_t age = 0;
 	uint8_t paused;
 	int r = section_version(s, STATE_VM_VERSION, e);
 
@@ -83,14 +89,20 @@ static int state_take_vm(struct vm_state *st, struct section *s, struct err *e)
 	if (st->have_vm)
 		return state_twice(s, e);
 	paused = rbuf_u8(&s->body);
+	if (s->version >= 2)
+		age = rbuf_u64(&s->body);
 	r = section_done(s, e);
 	if (r)
 		return r;
 	if (paused > 1)
 		return err_set(e, -EPROTO, "state section '%s': paused is %u, not 0 or 1", s->name,
 			paused);
+	if (age > STATE_AGE_MAX)
+		return err_set(e, -EPROTO, "state section '%s': the guest's age is %" PRIu64 " ns",
+			s->name, age);
 	st->have_vm = true;
 	st->paused = paused;
+	st->age_ns = age;
 	return 0;
 }
 
@@ -205,6 +217,8 @@ int vm_state_load(struct vm *vm, struct rbuf *r, uint64_t elapsed_ns, struct err
 	hold = vm->hold & ~(unsigned)(VM_HOLD_SETUP | VM_HOLD_USER);
 	hold |= VM_HOLD_MIGRATION | (st.paused ? VM_HOLD_USER : 0u);
 	__atomic_store_n(&vm->hold, hold, __ATOMIC_RELEASE);
+	vm->age_at = start;
+	vm->age_ns = st.age_ns + elapsed_ns;
 	pthread_mutex_unlock(&vm->lock);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "hv/base/clock.h"
 #include "hv/base/log.h"
 #include "hv/vm/internal.h"
 
@@ -142,6 +143,7 @@ int vm_new(struct vm **out, const struct vm_config *c, struct err *e)
 		return err_set(e, -ENOMEM, "no memory for a machine");
 	vm->cfg = *c;
 	vm->event_fd = -1;
+	vm->age_at = clock_mono_ns();
 	while (r == 0 && vm->stages < VM_STAGES) {
 		vm->stages++;
 		r = vm_stage[vm->stages - 1].start(vm, e);
@@ -170,6 +172,11 @@ int vm_event_fd(const struct vm *vm)
 	return vm->event_fd;
 }
 
+uint64_t vm_age_locked(const struct vm *vm)
+{
+	return vm->age_ns + (clock_mono_ns() - vm->age_at);
+}
+
 void vm_info(struct vm *vm, struct vm_info *out)
 {
 	pthread_mutex_lock(&vm->lock);
@@ -178,6 +185,7 @@ void vm_info(struct vm *vm, struct vm_info *out)
 	out->panicked = vm->panicked;
 	out->resets = vm->resets;
 	memcpy(out->last_reset, vm->last_reset, sizeof(out->last_reset));
+	out->age_ns = vm_age_locked(vm);
 	pthread_mutex_unlock(&vm->lock);
 	out->tracking = vm->track.ops->name;
 }

@@ -82,6 +82,7 @@ struct vm_info {
 	bool panicked;        /* the guest's kernel says that it panicked, since its last reset */
 	unsigned resets;      /* on this host */
 	char last_reset[VM_WHY_MAX]; /* why, if there was one */
+	uint64_t age_ns;             /* since its start, through every move */
 };
 void vm_info(struct vm *vm, struct vm_info *out);
 const struct vm_config *vm_config(const struct vm *vm);

@@ -58,6 +58,27 @@ line() {
 	fails 1 "state directory" "$W" history
 }
 
+@test "status and run: a guest that left is named with where it went, and not started here by habit" {
+	mkdir state
+	: >kernel
+	line bird moved 1 1 >state/history.jsonl
+	line bird failed 1 1 "no" >>state/history.jsonl # says nothing of where it is
+	fails 1 "there is no guest named 'bird' here: it moved to there:1 at 2026-11-25" "$W" status bird
+	fails 1 "there is no guest named 'fish' in " "$W" status fish
+	fails 1 "guest bird moved to there:1 on 2026-11-25T10:00:00.000Z and may run there; --force" \
+		"$W" run --name bird --kernel kernel --memory 64M
+	fails 1 "/kernel is empty" "$W" run --name fish --kernel kernel --memory 64M
+	# forced once, it is this host's again
+	fails 1 "/kernel is empty" "$W" run --name bird --kernel kernel --memory 64M --force
+	[[ $("$W" history bird | tail -n 1) == *forced* ]]
+	fails 1 "/kernel is empty" "$W" run --name bird --kernel kernel --memory 64M
+	fails 1 "there is no guest named 'bird' in " "$W" status bird
+	# and so it is when it came back
+	line bird moved 1 1 >>state/history.jsonl
+	line bird moved 1 1 | sed 's/"out"/"in"/' >>state/history.jsonl
+	fails 1 "/kernel is empty" "$W" run --name bird --kernel kernel --memory 64M
+}
+
 @test "cancel: who has just left is named with where it went" {
 	mkdir state
 	line bird failed 1 1 "no" >state/history.jsonl

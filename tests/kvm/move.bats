@@ -10,18 +10,24 @@ WORK="workset=4M rate=50000 fill=64M"
 	start A bird --memory 256M --append "$WORK"
 	receiver A; to_a=$PORT
 	receiver B; to_b=$PORT
+	age=$(field A bird uptime_ns)
 	for i in 1 2 3; do
 		run on A migrate bird --to "127.0.0.1:$to_b" --verbose
 		echo "$output"
 		[ "$status" -eq 0 ]
 		[ "$(grep -c '^transport: ' <<<"$output")" -eq 1 ]
 		[[ $output == *"guest bird moved to 127.0.0.1:$to_b in "*blackout* ]]
-		fails "no guest named" on A status bird
+		fails "there is no guest named 'bird' here: it moved to 127.0.0.1:$to_b at 20" on A status bird
+		fails "guest bird moved to 127.0.0.1:$to_b on 20" \
+			on A run --name bird --kernel guest.elf --memory 256M
 		lives B bird
 		run on B migrate bird --to "127.0.0.1:$to_a"
 		[ "$status" -eq 0 ]
 		fails "no guest named" on B status bird
 		lives A bird
+		[ "$(field A bird uptime_ns)" -gt "$age" ] # it is no younger for having moved
+		[ "$(field A bird here_ns)" -lt "$(field A bird uptime_ns)" ]
+		age=$(field A bird uptime_ns)
 	done
 	wait "$RUN"
 	grep -q "^guest bird moved to 127.0.0.1:$to_b, blackout " bird.log

@@ -99,7 +99,7 @@ refused() {
 		exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
 		mute+=("$fd")
 	done
-	fails "too many" on A migrate bird --to "127.0.0.1:$PORT"
+	fails "too many" on A migrate bird --no-wait --to "127.0.0.1:$PORT"
 	lives A bird
 	for fd in "${mute[@]}"; do
 		exec {fd}>&-

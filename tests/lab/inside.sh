@@ -59,7 +59,7 @@ bench_guest() {
 	local name=$1
 	shift
 	"$watari" bench guest --output /pair/bench.elf
-	start "$name" "$watari" run --name "$name" --memory "${BENCH_MEMORY:-384M}" --kernel /pair/bench.elf --serial none \
+	start "$name" "$watari" run --force --name "$name" --memory "${BENCH_MEMORY:-384M}" --kernel /pair/bench.elf --serial none \
 		--append "$*"
 	wait_for 120 bench_runs "$name"
 }

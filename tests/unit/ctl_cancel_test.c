@@ -16,16 +16,11 @@
 
 #include "hv/base/clock.h"
 #include "hv/ctl/cancel.h"
-#include "hv/ctl/claim.h"
-#include "hv/ctl/client.h"
 #include "hv/ctl/limits.h"
-#include "hv/ctl/server.h"
+#include "tests/lib/ctl_stage.h"
 
 struct stage {
-	char dir[64];
-	struct ctl_claim claim;
-	struct loop *loop;
-	struct ctl_server *server;
+	struct ctl_stage at;
 	struct ctl_cancel cancel;
 	unsigned asked;
 };
@@ -51,61 +46,42 @@ static int stage_setup(void **state)
 {
 	static const struct ctl_server_ops ops = { .request = stage_request, .leave = stage_leave };
 	struct stage *s = calloc(1, sizeof(*s));
-	struct err e;
-	int fd;
+	int rc = ctl_stage_init(&s->at, &ops, s);
 
-	strcpy(s->dir, "/tmp/ctl-cancel-XXXXXX");
-	if (!mkdtemp(s->dir) || ctl_claim_take(&s->claim, s->dir, "g", &e) < 0)
-		return -1;
-	fd = ctl_claim_listen(&s->claim, &e);
-	s->loop = loop_new(&e);
-	ctl_cancel_init(&s->cancel, s->loop);
+	ctl_cancel_init(&s->cancel, s->at.loop);
 	*state = s;
-	return ctl_server_new(&s->server, s->loop, fd, &ops, s, &e);
+	return rc;
 }
 
 static int stage_teardown(void **state)
 {
 	struct stage *s = *state;
 
-	ctl_server_free(s->server);
-	loop_free(s->loop);
-	ctl_claim_drop(&s->claim);
-	rmdir(s->dir);
+	ctl_stage_fini(&s->at);
 	free(s);
 	return 0;
-}
-
-static void turn(struct stage *s)
-{
-	int turns = 0;
-
-	while (loop_once(s->loop, 0) > 0)
-		assert_true(++turns < 10000);
 }
 
 /* A client that has cancelled and waits. */
 static struct ctl_client *come(struct stage *s)
 {
 	json_t *request = json_pack("{s:s}", "op", "cancel");
-	struct ctl_client *c;
+	struct ctl_client *c = ctl_stage_come(&s->at);
 	struct err e = { 0 };
 
-	assert_int_equal(ctl_client_open(&c, s->dir, "g", &e), 0);
+	assert_non_null(c);
 	assert_int_equal(ctl_client_send(c, request, &e), 0);
 	json_decref(request);
-	turn(s);
+	assert_true(ctl_stage_turn(&s->at));
 	return c;
 }
 
 /* The answer, or NULL. */
 static json_t *hear(struct stage *s, struct ctl_client *c)
 {
-	json_t *j = NULL;
-	struct err e;
+	json_t *j;
 
-	turn(s);
-	return ctl_client_recv(c, &j, 0, &e) == 1 ? j : NULL;
+	return ctl_stage_hear(&s->at, c, &j) == 1 ? j : NULL;
 }
 
 static void expect(json_t *j, bool ended, const char *reason)
@@ -147,7 +123,7 @@ static void an_end_that_takes_long_is_not_waited_for(void **state)
 	uint64_t begin = clock_mono_ns();
 	struct ctl_client *c = come(s);
 
-	while (loop_once(s->loop, CTL_CANCEL_MS * 10) == 0)
+	while (loop_once(s->at.loop, CTL_CANCEL_MS * 10) == 0)
 		;
 	assert_true(clock_mono_ns() - begin < (CTL_CANCEL_MS + 5000) * NSEC_PER_MSEC);
 	assert_true(clock_mono_ns() - begin >= CTL_CANCEL_MS * NSEC_PER_MSEC);
@@ -164,7 +140,7 @@ static void who_is_gone_is_forgotten(void **state)
 	struct ctl_client *one = come(s), *two = come(s);
 
 	ctl_client_close(one);
-	turn(s);
+	assert_true(ctl_stage_turn(&s->at));
 	ctl_cancel_ended(&s->cancel, &why);
 	expect(hear(s, two), true, "somebody did");
 	ctl_client_close(two);

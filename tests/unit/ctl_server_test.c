@@ -16,15 +16,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "hv/ctl/claim.h"
-#include "hv/ctl/client.h"
-#include "hv/ctl/server.h"
+#include "tests/lib/ctl_stage.h"
 
 struct stage {
-	char dir[64];
-	struct ctl_claim claim;
-	struct loop *loop;
-	struct ctl_server *server;
+	struct ctl_stage at;
 	struct ctl_conn *held; /* the last that asked "wait" */
 	int left, gone;
 };
@@ -65,46 +60,30 @@ static int stage_setup(void **state)
 {
 	static const struct ctl_server_ops ops = { .request = stage_request, .leave = stage_leave };
 	struct stage *s = calloc(1, sizeof(*s));
-	struct err e;
-	int fd;
 
-	strcpy(s->dir, "/tmp/ctl-server-XXXXXX");
-	if (!mkdtemp(s->dir) || ctl_claim_take(&s->claim, s->dir, "g", &e) < 0)
-		return -1;
-	fd = ctl_claim_listen(&s->claim, &e);
-	s->loop = loop_new(&e);
 	*state = s;
-	return ctl_server_new(&s->server, s->loop, fd, &ops, s, &e);
+	return ctl_stage_init(&s->at, &ops, s);
 }
 
 static int stage_teardown(void **state)
 {
 	struct stage *s = *state;
 
-	ctl_server_free(s->server);
-	loop_free(s->loop);
-	ctl_claim_drop(&s->claim);
-	rmdir(s->dir);
+	ctl_stage_fini(&s->at);
 	free(s);
 	return 0;
 }
 
-/* Lets the server do all it can do now; a loop that never comes to rest fails here. */
 static void turn(struct stage *s)
 {
-	int turns = 0;
-
-	while (loop_once(s->loop, 0) > 0)
-		assert_true(++turns < 10000);
+	assert_true(ctl_stage_turn(&s->at));
 }
 
 static struct ctl_client *come(struct stage *s)
 {
-	struct ctl_client *c;
-	struct err e;
+	struct ctl_client *c = ctl_stage_come(&s->at);
 
-	assert_int_equal(ctl_client_open(&c, s->dir, "g", &e), 0);
-	turn(s);
+	assert_non_null(c);
 	return c;
 }
 
@@ -120,13 +99,10 @@ static void say(struct stage *s, struct ctl_client *c, const char *text)
 static const char *hear(struct stage *s, struct ctl_client *c)
 {
 	static char text[512];
-	json_t *j = NULL;
-	struct err e;
 	char *full;
-	int rc;
+	json_t *j;
+	int rc = ctl_stage_hear(&s->at, c, &j);
 
-	turn(s);
-	rc = ctl_client_recv(c, &j, 0, &e);
 	if (rc <= 0)
 		return rc == 0 ? "" : "gone";
 	full = json_dumps(j, JSON_COMPACT);
@@ -345,7 +321,7 @@ static void draining_ends_though_a_reader_does_not_read(void **state)
 
 	for (int i = 0; i < 20; i++)
 		say(s, c, "{\"op\":\"big\"}\n");
-	ctl_server_drain(s->server, 50);
+	ctl_server_drain(s->at.server, 50);
 	assert_non_null(strstr(hear(s, c), "\"ok\":true"));
 	ctl_client_close(c);
 }
@@ -356,8 +332,8 @@ static void behind_a_closed_door_the_present_are_served(void **state)
 	struct ctl_client *c = come(s), *late;
 	struct err e;
 
-	ctl_server_close_door(s->server);
-	assert_int_equal(ctl_client_open(&late, s->dir, "g", &e), -ECONNREFUSED);
+	ctl_server_close_door(s->at.server);
+	assert_int_equal(ctl_client_open(&late, s->at.dir, "g", &e), -ECONNREFUSED);
 	say(s, c, "{\"op\":\"hello\"}\n");
 	assert_non_null(strstr(hear(s, c), "hello"));
 	ctl_client_close(c);

@@ -3,6 +3,7 @@
  * A machine's state travels whole: from one machine into another of this process a guest goes on at
  * the very instruction, and a state that is not right is refused by name.
  */
+#include "tests/lib/vm_arrival.h"
 #include "tests/unit/vm_guest.h"
 
 #include <errno.h>
@@ -11,41 +12,17 @@
 
 static const uint8_t code_count[] = { CODE_COUNT };
 
-static void copy_memory(struct vm *to, struct vm *from)
-{
-	const struct gmem *src = vm_mem(from), *dst = vm_mem(to);
-	struct err e = { 0 };
-
-	for (uint32_t i = 0; i < src->nregions; i++) {
-		uint64_t at = 0, start, end;
-
-		while (gmem_next_data(src, &src->regions[i], at, &start, &end, &e) > 0) {
-			memcpy(dst->regions[i].host + start, src->regions[i].host + start,
-				end - start);
-			at = end;
-		}
-	}
-}
-
 /* Freezes @from and makes its like, loaded but not thawed. @from stays, frozen. */
 static struct vm *arrive(struct vm *from, const struct vm_config *c)
 {
 	struct err e = { 0 };
 	struct vm_info info;
-	struct vm *to = NULL;
-	struct wbuf w;
-	struct rbuf r;
+	struct vm *to = arrival(from, c, 0, &e);
 
-	wbuf_init(&w);
-	assert_ok(vm_new(&to, c, &e), &e);
-	assert_ok(vm_mig_ops.freeze(from, &e), &e);
-	copy_memory(to, from);
-	assert_ok(vm_mig_ops.save(from, &w, &e), &e);
-	r = rbuf_of(w.data, w.len);
-	assert_ok(vm_mig_ops.load(to, &r, 0, &e), &e);
+	if (!to)
+		fail_msg("no arrival: %s", e.msg);
 	vm_info(to, &info);
 	assert_int_equal(info.hold & ~(unsigned)VM_HOLD_USER, VM_HOLD_MIGRATION);
-	wbuf_fini(&w);
 	return to;
 }
 
@@ -150,6 +127,43 @@ static void a_paused_guest_arrives_paused(void **state)
 	guest_files_free(&g);
 }
 
+static uint64_t age(struct vm *vm)
+{
+	struct vm_info info;
+
+	vm_info(vm, &info);
+	return info.age_ns;
+}
+
+/* A guest is as old as it was there, and the way. */
+static void a_guest_is_no_younger_for_having_moved(void **state)
+{
+	const uint64_t way = 3600 * NSEC_PER_SEC;
+	struct err e = { 0 };
+	struct guest_files g;
+	struct vm_config c;
+	struct vm *a, *b;
+	uint64_t before;
+
+	(void)state;
+	guest_files_new(&g, code_count, sizeof(code_count));
+	c = guest_config(&g, 1);
+	a = guest_start(&c);
+	guest_wait_counter(a, 100);
+	before = age(a);
+	assert_true(before > 0 && before < way);
+	b = arrival(a, &c, way, &e);
+	assert_non_null(b);
+	assert_in_range(age(b), before + way, age(a) + way + 60 * NSEC_PER_SEC);
+	vm_free(a);
+	a = arrival(b, &c, way, &e);
+	assert_non_null(a);
+	assert_true(age(a) >= before + 2 * way);
+	vm_free(a);
+	vm_free(b);
+	guest_files_free(&g);
+}
+
 /* The rehearsal of a target: its own empty state, saved and loaded, before the real one. */
 static void an_empty_machine_can_be_rehearsed(void **state)
 {
@@ -173,7 +187,7 @@ static void an_empty_machine_can_be_rehearsed(void **state)
 	assert_ok(vm_mig_ops.load(b, &r, 0, &e), &e);
 
 	assert_ok(vm_mig_ops.freeze(a, &e), &e);
-	copy_memory(b, a);
+	arrival_copy_memory(b, a);
 	wbuf_reset(&w);
 	assert_ok(vm_mig_ops.save(a, &w, &e), &e);
 	r = rbuf_of(w.data, w.len);
@@ -414,6 +428,7 @@ int main(void)
 		cmocka_unit_test(a_counting_guest_goes_on_in_another_machine),
 		cmocka_unit_test(an_access_under_way_is_done_exactly_once),
 		cmocka_unit_test(a_paused_guest_arrives_paused),
+		cmocka_unit_test(a_guest_is_no_younger_for_having_moved),
 		cmocka_unit_test(an_empty_machine_can_be_rehearsed),
 		cmocka_unit_test(a_guest_that_arrived_can_reboot),
 		cmocka_unit_test(a_wrong_state_is_refused_by_name),

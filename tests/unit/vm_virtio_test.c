@@ -3,6 +3,7 @@
  * A guest that drives the random number device without rest, on real KVM: kicks leave it by
  * ioeventfd, answers come from the worker. It moves, is reset, and what the device writes is dirty.
  */
+#include "tests/lib/vm_arrival.h"
 #include "tests/unit/vm_guest.h"
 
 #include "hv/base/bitmap.h"
@@ -93,37 +94,17 @@ static uint16_t word(struct vm *vm, uint32_t gpa)
 	return v;
 }
 
-static void copy_memory(struct vm *to, struct vm *from)
-{
-	const struct gmem_region *src = &vm_mem(from)->regions[0];
-	uint64_t at = 0, start, end;
-	struct err e;
-
-	while (gmem_next_data(vm_mem(from), src, at, &start, &end, &e) > 0) {
-		memcpy(vm_mem(to)->regions[0].host + start, src->host + start, end - start);
-		at = end;
-	}
-}
-
+/* At rest what the device has answered stays as it is. */
 static struct vm *move(struct vm *from, const struct vm_config *c)
 {
 	struct err e = { 0 };
-	struct vm *to = NULL;
-	struct wbuf w;
-	struct rbuf r;
+	struct vm *to = arrival(from, c, 0, &e);
 
-	wbuf_init(&w);
-	assert_ok(vm_new(&to, c, &e), &e);
-	assert_ok(vm_mig_ops.freeze(from, &e), &e);
-	/* At rest: what the device has answered stays as it is. */
-	copy_memory(to, from);
-	assert_ok(vm_mig_ops.save(from, &w, &e), &e);
-	r = rbuf_of(w.data, w.len);
-	assert_ok(vm_mig_ops.load(to, &r, 0, &e), &e);
+	if (!to)
+		fail_msg("no arrival: %s", e.msg);
 	assert_int_equal(memcmp(vm_mem(to)->regions[0].host + DESC,
 				 vm_mem(from)->regions[0].host + DESC, 0x20000),
 		0);
-	wbuf_fini(&w);
 	return to;
 }
 
