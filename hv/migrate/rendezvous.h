@@ -114,8 +114,7 @@ int rdv_rate_measure(struct chan *c, uint64_t *rate, uint64_t timeout_ns, struct
  */
 int rdv_offer_send(struct chan *c, const struct rdv_offer *o, struct rdv_accept *out,
 	uint64_t timeout_ns, struct err *e);
-/* Source: DEFINE out, of an offer with `definition` set; 0 once the target keeps it. Refusals as
- * above. */
+/* Source: DEFINE out, an offer with `definition` set; 0 once it is kept. Refusals as above. */
 int rdv_define_send(struct chan *c, const struct rdv_offer *o, uint64_t timeout_ns, struct err *e);
 /* Source: measures the clock offset over a few round trips; before the offer or after it. */
 int rdv_clock_measure(struct chan *c, struct rdv_clock *out, uint64_t timeout_ns, struct err *e);
