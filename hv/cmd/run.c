@@ -127,18 +127,21 @@ static int run_check_moved(
 	free(kept);
 	if (!m->to[0])
 		run_left(c->name, m);
-	if (!m->to[0])
+	if (!m->to[0] || a->force)
 		return 0;
-	if (a->force) { /* and is not asked for again, wherever it is written down */
-		if (history_forced(ctl_state_dir(), c->name, HISTORY_MOST, e) < 0)
-			log_warn("that guest %s was started here is not in the history: %s",
-				c->name, e->msg);
-		err_clear(e);
-		return 0;
-	}
 	return err_set(e, -EEXIST,
 		"guest %s moved to %s on %s and may run there; --force starts it here all the same",
 		c->name, m->to, m->at);
+}
+
+/* The guest lives here again: nobody is asked for --force next time, wherever it is written down.
+ */
+static void run_forced(const char *name)
+{
+	struct err e = { 0 };
+
+	if (history_forced(ctl_state_dir(), name, HISTORY_MOST, &e) < 0)
+		log_warn("that guest %s was started here is not in the history: %s", name, e.msg);
 }
 
 /* A detached guest's console is behind a socket, unless it was sent elsewhere. */
@@ -155,10 +158,10 @@ static int run_serial(const struct run_args *a, struct vm_config *c, struct err 
 	return 0;
 }
 
-static int run_config(const struct run_args *a, struct vm_config *c, struct err *e)
+static int run_config(
+	const struct run_args *a, struct vm_config *c, struct inifile_moved *moved, struct err *e)
 {
-	struct inifile_moved moved;
-	int rc = define_config(&a->define, c, &moved, e);
+	int rc = define_config(&a->define, c, moved, e);
 
 	if (rc < 0 || (rc = run_serial(a, c, e)) < 0)
 		return rc;
@@ -166,7 +169,7 @@ static int run_config(const struct run_args *a, struct vm_config *c, struct err 
 	if (rc < 0 && a->define.source)
 		err_wrap(e, "%s", a->define.source);
 	if (rc == 0)
-		rc = run_check_moved(a, c, &moved, e);
+		rc = run_check_moved(a, c, moved, e);
 	if (rc < 0 || (rc = run_check_file("kernel", c->kernel, e)) < 0)
 		return rc;
 	if (c->initrd[0] && (rc = run_check_file("initrd", c->initrd, e)) < 0)
@@ -201,11 +204,12 @@ int cmd_run(int argc, char **argv)
 	struct guest_main_args main_args = { .notify_fd = -1, .log_fd = -1, .signal_fd = -1 };
 	struct ctl_claim claim = CTL_CLAIM_NONE;
 	struct run_args args = { 0 };
+	struct inifile_moved moved;
 	struct vm_config config;
 	struct err e = { 0 };
 
 	cmd_parse(&run_argp, argc, argv, &args);
-	if (run_config(&args, &config, &e) < 0)
+	if (run_config(&args, &config, &moved, &e) < 0)
 		return cmd_fail(&e);
 	main_args.claim = &claim;
 	main_args.paused = args.paused;
@@ -214,5 +218,7 @@ int cmd_run(int argc, char **argv)
 		ctl_claim_drop(&claim);
 		return cmd_fail(&e);
 	}
+	if (moved.to[0])
+		run_forced(config.name);
 	return guest_main(&main_args);
 }

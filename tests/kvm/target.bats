@@ -91,21 +91,26 @@ refused() {
 	lives B bird
 }
 
-@test "more than sixteen at once are turned away with a reason, and places become free again" {
+@test "sixteen that say HELLO and no more: the next is turned away with a reason, and soon is not" {
 	start A bird --memory 256M --append "$WORK"
 	receiver B
-	mute=()
-	for _ in {1..16}; do
-		exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
-		mute+=("$fd")
-	done
+	version=$(sed -n 's/^#define RDV_PROTOCOL *\([0-9]*\) .*/\1/p' "$ROOT/hv/migrate/rendezvous.h")
+	perl -MIO::Socket::INET -e '
+		$| = 1;
+		my $b = pack("Q< L< S</a Q<", 0x49524154414157, $ARGV[1], "9.9", 1 << 20);
+		my @c = map { IO::Socket::INET->new("127.0.0.1:$ARGV[0]") } 1 .. 16;
+		syswrite($_, pack("L< S<", length $b, 1) . $b) for @c;
+		sysread($_, my $hello, 6) for @c;
+		print "said\n";
+		sleep 60' "$PORT" "$version" >said 3>&- &
+	mute=$!
+	until_ok 5 grep -q said said
 	fails "too many" on A migrate bird --no-wait --to "127.0.0.1:$PORT"
 	lives A bird
-	for fd in "${mute[@]}"; do
-		exec {fd}>&-
-	done
+	# Each of them had 4 s for its offer.
 	until_ok 10 on A migrate bird --to "127.0.0.1:$PORT"
 	lives B bird
+	kill "$mute"
 }
 
 # The process that receives, the receiver's only child.
