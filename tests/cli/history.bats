@@ -68,8 +68,12 @@ line() {
 	fails 1 "guest bird moved to there:1 on 2026-11-25T10:00:00.000Z and may run there; --force" \
 		"$W" run --name bird --kernel kernel --memory 64M
 	fails 1 "/kernel is empty" "$W" run --name fish --kernel kernel --memory 64M
-	# forced once, it is this host's again
+	# a start that was forced and did not come about says nothing
 	fails 1 "/kernel is empty" "$W" run --name bird --kernel kernel --memory 64M --force
+	fails 1 "may run there; --force" "$W" run --name bird --kernel kernel --memory 64M
+	# forced once, it is this host's again
+	echo '{"time":"2026-11-25T11:00:00.000Z","guest":"bird","direction":"-","from":"-","to":"-","result":"forced"}' \
+		>>state/history.jsonl
 	[[ $("$W" history bird | tail -n 1) == *forced* ]]
 	fails 1 "/kernel is empty" "$W" run --name bird --kernel kernel --memory 64M
 	fails 1 "there is no guest named 'bird' in " "$W" status bird

@@ -176,3 +176,16 @@ copying() {
 	' result
 	lives B bird
 }
+
+@test "a guest that left is started where it was only by force, and that is written down" {
+	start A bird --memory 256M --append "$WORK"
+	receiver B
+	on A migrate bird --to "127.0.0.1:$PORT"
+	fails "moved to 127.0.0.1:$PORT" on A run --name bird --kernel guest.elf --serial none --memory 256M
+	on B kill bird
+	start A bird --memory 256M --append "$WORK" --force
+	on A history bird | tail -n 1 | grep forced
+	on A kill bird
+	start A bird --memory 256M --append "$WORK"
+	lives A bird
+}
