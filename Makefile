@@ -160,6 +160,7 @@ lab-speed: deps-lab all
 	$(Q)tests/lab/system-speed
 
 lab-faults: deps-lab all
+	$(Q)tests/run tests/lab/nfs.t
 	$(Q)tests/lab/faults-nfs $(or $(N),100) $(or $(SEED),1)
 
 .PHONY: lab-speed lab-faults deps-build deps-check deps-lab
@@ -197,7 +198,7 @@ help:
 	@echo 'make lint      layering, formatting, every header alone, file and function sizes'
 	@echo 'make fmt       clang-format all C'
 	@echo 'make lab       real Linux guests moved in an emulated host'
-	@echo 'make lab-faults N=100 SEED=1  random faults over moves of a Linux guest on shared storage'
+	@echo 'make lab-faults N=100 SEED=1  a Linux guest on shared storage: its test, and random faults over its moves'
 	@echo 'make lab-speed RDMA beside ib_write_bw and TCP, disk and network beside QEMU, in emulated hosts'
 	@echo 'make fuzz      every decoder, FUZZ_SECONDS=60 each'
 	@echo 'make asan      unit and contract tests under AddressSanitizer and UBSan (also: ubsan, tsan)'

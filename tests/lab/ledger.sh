@@ -76,14 +76,15 @@ ledger_afresh() {
 	ledger_watch && judged=0 && ledger_start a off 60
 }
 
-# ledger_start HOST DIRECT SECONDS: the guest, from its disk; tries again while somebody has the disk's lock.
+# ledger_start HOST DIRECT SECONDS: the guest, from its disk, wherever it was last; tries again while somebody
+# has the disk's lock.
 ledger_start() {
 	local end=$((SECONDS + $3)) ups
 	ups=$(grep -c '^ledger: up' "$lab_pair/$1/guest" 2>/dev/null)
 	while :; do
 		lab_do "$1" "start guest.run \$watari run --name ledger --memory 128M --cpus 1 --kernel \$kernel \
 			--initrd \$build/lab/ledger.cpio.gz --disk ledger,path=/store/disk.img,direct=$2 \
-			--serial file:/lab/guest --append 'console=ttyS0 quiet panic=-1'
+			--serial file:/lab/guest --force --append 'console=ttyS0 quiet panic=-1'
 			up() { [ \"0\$(grep -c '^ledger: up' /lab/guest 2>/dev/null)\" -gt ${ups:-0} ]; }
 			wait_for 300 eval '[ -e /lab/guest.run.status ] || up'; up" && return
 		# It ended, and that was for want of the lock.
