@@ -19,6 +19,11 @@ static void sync_end(const struct pf_facts *f, const char *where, struct pf_resu
 static void check_time_sync(
 	const struct pf_facts *src, const struct pf_facts *dst, struct pf_result *r)
 {
+	/* Two guests' processes on one host have one clock, disciplined or not. */
+	if (src->link.here == PF_YES) {
+		pf_find(r, PF_PASS, "both ends are on this host");
+		return;
+	}
 	sync_end(src, "here", r);
 	sync_end(dst, "there", r);
 }

@@ -151,6 +151,11 @@ CASE(tsc_scales) { p->dst.tsc_khz = 3000000; p->dst.tsc_scaling = PF_YES; }
 CASE(tsc_maybe) { p->dst.tsc_khz = 3000000; p->dst.tsc_scaling = PF_UNKNOWN; }
 CASE(tsc_unknown) { p->dst.tsc_khz = 0; }
 CASE(one_host) { p->src.link = p->dst.link = (struct pf_link){ .here = PF_YES }; }
+CASE(one_host_adrift)
+{
+	p->src.link = p->dst.link = (struct pf_link){ .here = PF_YES };
+	p->src.synced = p->dst.synced = PF_NO;
+}
 CASE(lan_default) { p->src.link.fallback = PF_YES; }
 CASE(lan_default_there) { p->dst.link.fallback = PF_YES; strcpy(p->dst.link.device, "eth0"); }
 CASE(lan_unknown) { p->dst.link.device[0] = '\0'; }
@@ -351,6 +356,7 @@ static const struct {
 	{ "clock", clock_vague, PF_WARN, "give or take 1.00 s" },
 	{ "clock", clock_unknown, PF_WARN, "the offset of the clocks was not measured" },
 	{ "time-sync", as_good, PF_PASS, "here the clock is synchronised, within 500 us" },
+	{ "time-sync", one_host_adrift, PF_PASS, "both ends are on this host" },
 	{ "time-sync", unsynced, PF_WARN, "there the clock is not synchronised" },
 	{ "time-sync", sync_unknown, PF_WARN,
 		"here it is not known whether the clock is synchronised" },
