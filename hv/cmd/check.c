@@ -68,10 +68,7 @@ static error_t check_option(int key, char *arg, struct argp_state *state)
 		break;
 	case 'j': a->json = true; break;
 	case ARGP_KEY_ARG: cmd_take_name(&a->name, arg, state); break;
-	case ARGP_KEY_END:
-		if (!a->name || !a->to)
-			argp_error(state, "%s is missing", a->name ? "--to" : "NAME");
-		break;
+	case ARGP_KEY_END: cmd_need_target(a->name, a->to, state); break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;
@@ -95,13 +92,10 @@ static int check_request(const struct check_args *a, json_t **out, struct err *e
 	int rc;
 
 	if ((rc = ctl_addr_parse(a->to, NULL, 1, &to, e)) < 0 ||
-		(rc = duration_parse(a->limit, &limit, e)) < 0 ||
+		(rc = cmd_downtime_limit(a->limit, &limit, e)) < 0 ||
 		(rc = chan_want_parse(&secure, a->tls, a->psk, a->encrypt, e)) < 0 ||
 		(rc = chan_want_check(&secure, e)) < 0)
 		return rc;
-	if (limit == 0 || limit > 60 * NSEC_PER_SEC)
-		return err_set(
-			e, -EINVAL, "downtime limit '%s' is not between 1ns and 60s", a->limit);
 	*out = json_pack("{s:s,s:s,s:s,s:I}", "op", "check", "to", a->to, "transport", a->transport,
 		"downtime_limit_ns", (json_int_t)limit);
 	if (!*out)

@@ -55,6 +55,10 @@ void cmd_parse(const struct argp *argp, int argc, char **argv, void *input);
 /* For an argp parser: the argument NAME, of which there is one, and that it is there at the end. */
 void cmd_take_name(const char **name, const char *arg, struct argp_state *state);
 void cmd_need_name(const char *name, struct argp_state *state);
+/* ... of a command that also has --to. */
+void cmd_need_target(const char *name, const char *to, struct argp_state *state);
+/* What --downtime-limit says, ns: 1 to 60 s. -EINVAL. */
+int cmd_downtime_limit(const char *text, uint64_t *ns, struct err *e);
 
 /* "auto", "ring", "log". */
 int cmd_tracking_parse(const char *text, enum vm_tracking *out, struct err *e);

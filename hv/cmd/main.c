@@ -3,11 +3,14 @@
  * Owns the list of commands and the way into them. Must never know what a command does.
  * Next in the flow: run.c, receive.c, migrate.c, ask.c.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "hv/base/clock.h"
+#include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/migrate/rendezvous.h"
 
@@ -101,6 +104,21 @@ void cmd_need_name(const char *name, struct argp_state *state)
 {
 	if (!name)
 		argp_error(state, "which guest? NAME is missing");
+}
+
+void cmd_need_target(const char *name, const char *to, struct argp_state *state)
+{
+	if (!name || !to)
+		argp_error(state, "%s is missing", name ? "--to" : "NAME");
+}
+
+int cmd_downtime_limit(const char *text, uint64_t *ns, struct err *e)
+{
+	int rc = duration_parse(text, ns, e);
+
+	if (rc == 0 && (*ns == 0 || *ns > 60 * NSEC_PER_SEC))
+		rc = err_set(e, -EINVAL, "downtime limit '%s' is not between 1ns and 60s", text);
+	return rc;
 }
 
 int cmd_fail(const struct err *e)

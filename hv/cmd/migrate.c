@@ -167,10 +167,7 @@ static error_t migrate_option(int key, char *arg, struct argp_state *state)
 	case 'v': a->verbose = true; break;
 	case 'j': a->json = true; break;
 	case ARGP_KEY_ARG: cmd_take_name(&a->name, arg, state); break;
-	case ARGP_KEY_END:
-		if (!a->name || !a->to)
-			argp_error(state, "%s is missing", a->name ? "--to" : "NAME");
-		break;
+	case ARGP_KEY_END: cmd_need_target(a->name, a->to, state); break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;
@@ -196,7 +193,7 @@ static int migrate_request(struct migrate_args *a, json_t **out, struct err *e)
 	int rc;
 
 	if ((rc = ctl_addr_parse(a->to, NULL, 1, &to, e)) < 0 ||
-		(rc = duration_parse(a->limit, &limit, e)) < 0 ||
+		(rc = cmd_downtime_limit(a->limit, &limit, e)) < 0 ||
 		(strcmp(a->streams, "auto") != 0 && (rc = number_parse(a->streams, "streams", 1,
 							     STREAMS_MAX, &streams, e)) < 0) ||
 		(rc = mig_on_stall_parse(a->on_stall, &stall, e)) < 0 ||
@@ -206,9 +203,6 @@ static int migrate_request(struct migrate_args *a, json_t **out, struct err *e)
 		return rc;
 	if (a->bandwidth && (bandwidth < MIG_BANDWIDTH_LEAST || bandwidth > INT64_MAX))
 		return err_set(e, -EINVAL, "bandwidth '%s' is less than 1M a second", a->bandwidth);
-	if (limit == 0 || limit > 60 * NSEC_PER_SEC)
-		return err_set(
-			e, -EINVAL, "downtime limit '%s' is not between 1ns and 60s", a->limit);
 	if ((rc = transports_find(a->transport, &transports, e)) < 0 ||
 		(rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e)) < 0 ||
 		(rc = chan_want_parse(&a->secure, a->tls, a->psk, a->encrypt, e)) < 0 ||
