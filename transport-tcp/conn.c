@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hv/base/clock.h"
@@ -290,6 +292,28 @@ int xtcp_conn_poll(
 		if (n)
 			return err_set(e, n, "waiting for the peer: %s", strerrordesc_np(-n));
 	}
+}
+
+int xtcp_sleep(struct xport *x, uint64_t deadline, bool (*unsent)(struct xport *x, unsigned i))
+{
+	struct pollfd p[XTCP_STREAMS_MAX];
+	uint64_t now = clock_mono_ns();
+	struct timespec ts;
+
+	deadline = deadline > now ? deadline - now : 0;
+	ts = (struct timespec){ (time_t)(deadline / NSEC_PER_SEC),
+		(long)(deadline % NSEC_PER_SEC) };
+	for (unsigned i = 0; i < x->streams; i++) {
+		bool rx = xtcp_recv_open(x, i);
+		bool tx = !x->stream[i].tx_dead && unsent(x, i);
+
+		/* An ended or held stream would wake us with POLLHUP for ever: leave it out. */
+		p[i] = (struct pollfd){ .fd = rx || tx ? x->stream[i].fd : -1,
+			.events = (short)((rx ? POLLIN : 0) | (tx ? POLLOUT : 0)) };
+	}
+	if (ppoll(p, x->streams, &ts, NULL) < 0 && errno != EINTR)
+		return -errno;
+	return 0;
 }
 
 void xtcp_conn_stats(const struct xport *x, struct xport_stats *out)

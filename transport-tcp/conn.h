@@ -106,6 +106,11 @@ int xtcp_conn_put(struct xport *x, const struct xport_put *p, struct err *e);
 int xtcp_conn_msg(struct xport *x, uint16_t type, const void *data, size_t len, struct err *e);
 int xtcp_conn_poll(
 	struct xport *x, uint64_t timeout_ns, struct xport_event *ev, int max, struct err *e);
+/*
+ * The sleep() of an engine whose sockets are read and written by calls: until one can move bytes,
+ * or @deadline. @unsent: stream @i has bytes for its socket.
+ */
+int xtcp_sleep(struct xport *x, uint64_t deadline, bool (*unsent)(struct xport *x, unsigned i));
 void xtcp_conn_stats(const struct xport *x, struct xport_stats *out);
 
 /* recv.c */

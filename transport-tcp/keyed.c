@@ -11,13 +11,9 @@
 #include "transport-tcp/keyed.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
-
-#include "hv/base/clock.h"
 
 #define KEYED_RECORD (KEYED_HEAD + KEYED_BODY_MAX)
 #define KEYED_OUT    4  /* records sealed ahead of the socket */
@@ -240,27 +236,16 @@ static bool keyed_turn(struct xport *x)
 	return more;
 }
 
+static bool keyed_unsent(struct xport *x, unsigned i)
+{
+	const struct keyed_stream *k = keyed_of(x, i);
+
+	return k->out_at != k->out_end || x->stream[i].tx.sent != x->stream[i].tx.end;
+}
+
 static int keyed_sleep(struct xport *x, uint64_t deadline)
 {
-	struct pollfd p[XTCP_STREAMS_MAX];
-	uint64_t now = clock_mono_ns();
-	struct timespec ts;
-
-	deadline = deadline > now ? deadline - now : 0;
-	ts = (struct timespec){ (time_t)(deadline / NSEC_PER_SEC),
-		(long)(deadline % NSEC_PER_SEC) };
-	for (unsigned i = 0; i < x->streams; i++) {
-		const struct xtcp_stream *s = &x->stream[i];
-		const struct keyed_stream *k = keyed_of(x, i);
-		bool rx = xtcp_recv_open(x, i);
-		bool tx = !s->tx_dead && (k->out_at != k->out_end || s->tx.sent != s->tx.end);
-
-		p[i] = (struct pollfd){ .fd = rx || tx ? s->fd : -1,
-			.events = (short)((rx ? POLLIN : 0) | (tx ? POLLOUT : 0)) };
-	}
-	if (ppoll(p, x->streams, &ts, NULL) < 0 && errno != EINTR)
-		return -errno;
-	return 0;
+	return xtcp_sleep(x, deadline, keyed_unsent);
 }
 
 static int keyed_open(struct xport *x, struct err *e)

@@ -7,13 +7,10 @@
  * Next in the flow: recv.c, at the other end.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
-#include "hv/base/clock.h"
 #include "transport-tcp/conn.h"
 #include "transport-tcp/xtcp.h"
 
@@ -85,28 +82,14 @@ static bool xtcp_sock_turn(struct xport *x)
 	return more;
 }
 
-/* Sleeps until a socket can move bytes or @deadline. 0 or negative errno. */
+static bool xtcp_sock_unsent(struct xport *x, unsigned i)
+{
+	return x->stream[i].tx.sent != x->stream[i].tx.end;
+}
+
 static int xtcp_sock_sleep(struct xport *x, uint64_t deadline)
 {
-	struct pollfd p[XTCP_STREAMS_MAX];
-	uint64_t now = clock_mono_ns();
-	struct timespec ts;
-
-	deadline = deadline > now ? deadline - now : 0;
-	ts = (struct timespec){ (time_t)(deadline / NSEC_PER_SEC),
-		(long)(deadline % NSEC_PER_SEC) };
-	for (unsigned i = 0; i < x->streams; i++) {
-		const struct xtcp_stream *s = &x->stream[i];
-		bool rx = xtcp_recv_open(x, i);
-		bool tx = !s->tx_dead && s->tx.sent != s->tx.end;
-
-		/* An ended or held stream would wake us with POLLHUP for ever: leave it out. */
-		p[i] = (struct pollfd){ .fd = rx || tx ? s->fd : -1,
-			.events = (short)((rx ? POLLIN : 0) | (tx ? POLLOUT : 0)) };
-	}
-	if (ppoll(p, x->streams, &ts, NULL) < 0 && errno != EINTR)
-		return -errno;
-	return 0;
+	return xtcp_sleep(x, deadline, xtcp_sock_unsent);
 }
 
 /* Bytes are taken by calls that return: between two of them nothing is being received. */
