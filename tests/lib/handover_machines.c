@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "tests/lib/handover_world.h"
+#include "tests/lib/source_copy.h"
 
 static void source_now(struct source *s)
 {
@@ -51,17 +52,7 @@ void world_target_step(struct target *t, enum target_event_type type, bool late)
 
 void world_machines(struct source *s, struct target *t, bool arbiter)
 {
-	static const struct source_event copy[] = {
-		{ .type = SOURCE_EV_CONNECTED },
-		{ .type = SOURCE_EV_READY, .a = 300000, .b = 300000, .c = 20000 },
-		{ .type = SOURCE_EV_TRACKING, .a = 1000 },
-		{ .type = SOURCE_EV_SENT, .a = 4096000 },
-		{ .type = SOURCE_EV_ACKED, .a = 1 },
-		{ .type = SOURCE_EV_HARVESTED, .a = 10, .b = 10, .c = 100000 },
-		{ .type = SOURCE_EV_FROZEN },
-		{ .type = SOURCE_EV_HARVESTED, .a = 12, .b = 2, .c = 100000 },
-		{ .type = SOURCE_EV_SENT, .a = 49152 },
-	};
+	static const struct source_event copy[] = { SOURCE_COPY_EVENTS };
 	struct source_params sp = { .downtime_limit_ns = 1000000000,
 		.answer_timeout_ns = 10000000000ull,
 		.epoch = arbiter ? WORLD_EPOCH : 0,

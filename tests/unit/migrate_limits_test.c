@@ -17,18 +17,11 @@
 #include "hv/migrate/cancel.h"
 #include "hv/migrate/quiesce.h"
 #include "hv/migrate/source.h"
+#include "tests/lib/source_copy.h"
 
 /* A whole move, a millisecond from step to step. */
 static const struct source_event steps[] = {
-	{ .type = SOURCE_EV_CONNECTED },
-	{ .type = SOURCE_EV_READY, .a = 300000, .b = 300000, .c = 20000 },
-	{ .type = SOURCE_EV_TRACKING, .a = 1000 },
-	{ .type = SOURCE_EV_SENT, .a = 4096000 },
-	{ .type = SOURCE_EV_ACKED, .a = 1 },
-	{ .type = SOURCE_EV_HARVESTED, .a = 10, .b = 10, .c = 100000 },
-	{ .type = SOURCE_EV_FROZEN },
-	{ .type = SOURCE_EV_HARVESTED, .a = 12, .b = 2, .c = 100000 },
-	{ .type = SOURCE_EV_SENT, .a = 49152 },
+	SOURCE_COPY_EVENTS,
 	{ .type = SOURCE_EV_SAVED, .a = 20000 },
 	{ .type = SOURCE_EV_LOADED, .a = 300000 },
 	{ .type = SOURCE_EV_RELEASED },
