@@ -213,17 +213,23 @@ static void a_turn_that_may_not_wait_says_for_what_it_would(void **state)
 	ctl_slot_close(&a);
 }
 
-static void a_turn_that_is_cancelled_leaves_the_line(void **state)
+/* The turn of a guest that waits, may be cancelled, and says in @said what for. */
+static struct ctl_turn cat_turn(char *said, int *cancel)
 {
-	char said[CTL_SLOTS_TEXT] = "";
-	int cancel = MIG_CANCELLED, rc = -EUSERS;
-	struct ctl_turn t = { .wish = { .most = 1 },
+	return (struct ctl_turn){ .wish = { .most = 1 },
 		.what = "guest cat",
 		.slot = CTL_SLOT_NONE,
 		.giveway = { -1, -1 },
 		.say = heard,
 		.arg = said,
-		.cancel = &cancel };
+		.cancel = cancel };
+}
+
+static void a_turn_that_is_cancelled_leaves_the_line(void **state)
+{
+	char said[CTL_SLOTS_TEXT] = "";
+	int cancel = MIG_CANCELLED, rc = -EUSERS;
+	struct ctl_turn t = cat_turn(said, &cancel);
 	struct ctl_slot a;
 	struct err e = { 0 };
 
@@ -241,13 +247,7 @@ static void a_busy_target_is_asked_again_and_the_place_is_free_meanwhile(void **
 {
 	char said[CTL_SLOTS_TEXT] = "";
 	int cancel = MIG_UNDECIDED, rc = -EUSERS;
-	struct ctl_turn t = { .wish = { .most = 1 },
-		.what = "guest cat",
-		.slot = CTL_SLOT_NONE,
-		.giveway = { -1, -1 },
-		.say = heard,
-		.arg = said,
-		.cancel = &cancel };
+	struct ctl_turn t = cat_turn(said, &cancel);
 	struct ctl_slot a;
 	struct err e = { 0 };
 

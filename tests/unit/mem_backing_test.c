@@ -136,19 +136,26 @@ static void preallocated_memory_has_no_hole(void **state)
 	gmem_fini(&m);
 }
 
+/* 64 MiB of @b at @m, or the test is skipped with what the host lacks. */
+static void backed(struct gmem *m, const struct backing *b)
+{
+	struct err e;
+
+	if (backing_check(b, 64 * MIB, &e)) {
+		print_message("# skipped: %s\n", e.msg);
+		skip();
+	}
+	assert_int_equal(gmem_init_backed(m, 64 * MIB, b, &e), 0);
+}
+
 static void memory_is_on_its_node(void **state)
 {
 	const struct backing b = { .nodes = 1, .prealloc = true };
 	int node = -1;
 	struct gmem m;
-	struct err e;
 
 	(void)state;
-	if (backing_check(&b, 64 * MIB, &e)) {
-		print_message("# skipped: %s\n", e.msg);
-		skip();
-	}
-	assert_int_equal(gmem_init_backed(&m, 64 * MIB, &b, &e), 0);
+	backed(&m, &b);
 	assert_int_equal(get_mempolicy(&node, NULL, 0, m.regions[0].host + 8 * MIB,
 				 MPOL_F_NODE | MPOL_F_ADDR),
 		0);
@@ -165,11 +172,7 @@ static void huge_pages_have_holes_too(void **state)
 	struct err e;
 
 	(void)state;
-	if (backing_check(&b, 64 * MIB, &e)) {
-		print_message("# skipped: %s\n", e.msg);
-		skip();
-	}
-	assert_int_equal(gmem_init_backed(&m, 64 * MIB, &b, &e), 0);
+	backed(&m, &b);
 	assert_int_equal(holes(&m), 64 * MIB);
 	m.regions[0].host[5 * MIB] = 1;
 	m.regions[0].host[6 * MIB] = 1;
@@ -213,11 +216,7 @@ static void transparent_huge_pages_come_and_go(void **state)
 	struct err e;
 
 	(void)state;
-	if (backing_check(&b, 64 * MIB, &e)) {
-		print_message("# skipped: %s\n", e.msg);
-		skip();
-	}
-	assert_int_equal(gmem_init_backed(&m, 64 * MIB, &b, &e), 0);
+	backed(&m, &b);
 	assert_int_equal(holes(&m), 64 * MIB);
 	assert_int_equal(gmem_populate(&m, &m.regions[0], 0, 32 * MIB), 0);
 	assert_int_equal(holes(&m), 32 * MIB);
