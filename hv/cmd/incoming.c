@@ -204,7 +204,7 @@ static int incoming_keep(const struct incoming_args *a, struct guest_main_args *
 
 	c.persistent = true;
 	if (rc == 0)
-		rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c.name, e);
+		rc = incoming_name(m->claim, c.name, e);
 	if (rc == 0)
 		rc = incoming_replaces(&c, e);
 	if (rc == 0)
@@ -254,7 +254,7 @@ static int incoming_place(const struct incoming_args *a, struct guest_main_args 
  */
 static int incoming_claim(struct guest_main_args *m, const struct vm_config *c, struct err *e)
 {
-	int rc = ctl_claim_take(m->claim, ctl_runtime_dir(), c->name, e);
+	int rc = incoming_name(m->claim, c->name, e);
 
 	if (rc != -EEXIST || !incoming_doubtful(c->name, c->uuid))
 		return rc;

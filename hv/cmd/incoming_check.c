@@ -10,11 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "hv/ctl/claim.h"
+#include "hv/base/clock.h"
 #include "hv/ctl/client.h"
 #include "hv/ctl/preflight.h"
+
+#define INCOMING_NAME_NS (3 * NSEC_PER_SEC)
 
 bool incoming_doubtful(const char *name, const uint8_t uuid[UUID_SIZE])
 {
@@ -33,12 +36,46 @@ bool incoming_doubtful(const char *name, const uint8_t uuid[UUID_SIZE])
 	return same;
 }
 
+/*
+ * Whether who holds the name may be about to give it back: it does not answer (killed, and the
+ * kernel takes its memory apart, which the lock outlives), or waits for its guest (and may have
+ * lost its source).
+ */
+static bool incoming_passes(const char *name)
+{
+	json_t *j = NULL;
+	const char *state;
+	bool passes;
+
+	if (ctl_ask(NULL, name, "status", &j, NULL))
+		return true;
+	state = json_string_value(json_object_get(j, "state"));
+	passes = state && strcmp(state, "incoming") == 0;
+	json_decref(j);
+	return passes;
+}
+
+int incoming_name(struct ctl_claim *c, const char *name, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = 20 * NSEC_PER_MSEC };
+	uint64_t end = clock_mono_ns() + INCOMING_NAME_NS;
+
+	for (;;) {
+		int rc = ctl_claim_take(c, ctl_runtime_dir(), name, e);
+
+		if (rc != -EEXIST || clock_mono_ns() >= end || !incoming_passes(name))
+			return rc;
+		err_clear(e);
+		nanosleep(&pause, NULL);
+	}
+}
+
 static void check_name(struct pf_facts *f)
 {
 	struct ctl_claim claim = CTL_CLAIM_NONE;
 	struct err e = { 0 };
 
-	if (ctl_claim_take(&claim, ctl_runtime_dir(), f->guest, &e) == 0) {
+	if (incoming_name(&claim, f->guest, &e) == 0) {
 		ctl_claim_drop(&claim);
 		f->name_free = PF_YES;
 		return;

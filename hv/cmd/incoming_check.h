@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "hv/base/uuid.h"
+#include "hv/ctl/claim.h"
 #include "hv/migrate/rendezvous.h"
 
 struct incoming_check {
@@ -22,6 +23,13 @@ struct incoming_check {
  * guest to here ends it, for its source runs it.
  */
 bool incoming_doubtful(const char *name, const uint8_t uuid[UUID_SIZE]);
+
+/*
+ * Takes @name in the runtime directory, and waits up to 3 s for a process that holds it and is on
+ * its way out: so a move can be tried again as soon as the one before it failed. Errors as of
+ * ctl_claim_take().
+ */
+int incoming_name(struct ctl_claim *c, const char *name, struct err *e);
 
 /* For struct rdv_checker: @arg is a struct incoming_check. */
 int incoming_check_facts(void *arg, const void *body, size_t len, struct wbuf *out, struct err *e);
