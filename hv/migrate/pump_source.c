@@ -194,7 +194,8 @@ static void pump_do_freeze(struct pump *p)
 	urgency_set(URGENCY_HIGH);
 	p->freeze_at = clock_mono_ns();
 	pump_share(p, p->share);
-	p->out->predicted_blackout_ns = p->s.predicted_ns;
+	p->out->predicted = p->s.predicted;
+	p->out->predicted_blackout_ns = p->s.predicted.total_ns;
 	p->out->rounds = p->s.round;
 	/* Cancelled since the decision, or past the limit and let go: nothing may follow. */
 	if (mig_is_cancelled(p->a->cancel) ||
@@ -451,7 +452,7 @@ static void pump_progress(struct pump *p, uint64_t now)
 {
 	uint64_t sent = p->plan.pages_sent << GMEM_PAGE_SHIFT;
 	uint64_t left = (p->plan.todo_pages + p->plan.inflight_pages) << GMEM_PAGE_SHIFT;
-	uint64_t speed = p->s.pace ? p->s.pace : predict_rate(sent, now - p->start);
+	uint64_t speed = p->s.pace ? p->s.pace : estimate_rate(sent, now - p->start);
 	struct mig_progress out = {
 		.phase = mig_phase_of(p->s.state),
 		.round = p->s.round,
@@ -460,7 +461,7 @@ static void pump_progress(struct pump *p, uint64_t now)
 		.residual_bytes = left,
 		.goodput = speed,
 		.dirty_rate = p->s.dirty_rate,
-		.predicted_blackout_ns = p->s.predicted_ns,
+		.predicted_blackout_ns = p->s.predicted.total_ns,
 		.eta_ns = speed ? (uint64_t)((double)left * 1e9 / (double)speed) : 0,
 		.share = p->share,
 	};
@@ -508,14 +509,14 @@ static void pump_result(struct pump *p, uint64_t end)
 	p->out->pages_sent = p->plan.pages_sent;
 	p->out->pages_zero = p->plan.pages_zero;
 	p->out->pages_skipped = p->plan.pages_skipped;
-	p->out->goodput = predict_rate(p->out->sent_bytes, end - p->copy_at);
+	p->out->goodput = estimate_rate(p->out->sent_bytes, end - p->copy_at);
 	p->out->committed = p->s.state == SOURCE_DONE || p->s.state == SOURCE_MOVED;
 	p->out->unconfirmed = p->s.state == SOURCE_MOVED;
 	p->out->in_doubt = p->s.state == SOURCE_IN_DOUBT;
 	if (p->s.state != SOURCE_DONE)
 		return;
 	p->out->residual_bytes = p->s.residual_pages << GMEM_PAGE_SHIFT;
-	p->out->goodput = predict_rate(
+	p->out->goodput = estimate_rate(
 		p->out->sent_bytes - p->out->residual_bytes, p->freeze_at - p->copy_at);
 	*b = (struct mig_blackout){
 		.total_ns = p->thawed_at - p->freeze_at,
