@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-/* Each in ns, as the source sees them; all but load_ns, which is within send_ns, add up to total_ns. */
+/* Each in ns, as the source sees them; all but load_ns, which is within send_ns, add up to
+ * total_ns. */
 struct mig_blackout {
 	uint64_t total_ns;    /* freeze asked for ... the target's word that it thawed */
 	uint64_t stop_ns;     /* vCPUs stopped */
@@ -19,5 +20,24 @@ struct mig_blackout {
 	uint64_t load_ns;     /* of send_ns, what the target spent loading */
 	uint64_t start_ns;    /* commit ... target's word that it thawed */
 };
+
+/* When each step ended, by the source's monotonic clock; @freeze: when the first began. */
+struct mig_moments {
+	uint64_t freeze, stopped, harvested, posted, saved, loaded, thawed;
+};
+
+static inline struct mig_blackout blackout_of(const struct mig_moments *m, uint64_t load_ns)
+{
+	return (struct mig_blackout){
+		.total_ns = m->thawed - m->freeze,
+		.stop_ns = m->stopped - m->freeze,
+		.harvest_ns = m->harvested - m->stopped,
+		.residual_ns = m->posted - m->harvested,
+		.save_ns = m->saved - m->posted,
+		.send_ns = m->loaded - m->saved,
+		.load_ns = load_ns,
+		.start_ns = m->thawed - m->loaded,
+	};
+}
 
 #endif

@@ -12,22 +12,10 @@
 #include "hv/mem/gmem.h"
 
 /*
- * Kicking vCPUs out of guest mode cannot be measured without doing it to the running guest; until
- * that was done, the upper end of what was seen for two vCPUs.
- */
-#define PREDICT_STOP_NS (150 * NSEC_PER_USEC)
-
-/*
  * Rounds without the hot pages are short, and each takes a share of what is left of the others:
  * what counts is what a few of them would bring.
  */
 #define PREDICT_LOOK_AHEAD 3
-
-/* The guest frozen: as fast as the link carries. */
-static uint64_t predict_transfer(const struct source *s, uint64_t bytes)
-{
-	return estimate_time(bytes, s->learned.goodput);
-}
 
 /* The guest running: a round that sends @pages, to the end of its harvest. */
 static uint64_t predict_round(const struct source *s, uint64_t pages)
@@ -44,16 +32,16 @@ static uint64_t predict_round(const struct source *s, uint64_t pages)
 static void predict_steps(const struct source *s, uint64_t pages, struct mig_blackout *b)
 {
 	const struct estimate *m = &s->learned;
-	uint64_t transfer = predict_transfer(s, pages * GMEM_PAGE_SIZE);
+	uint64_t transfer = estimate_transfer(m, pages * GMEM_PAGE_SIZE);
 
 	*b = (struct mig_blackout){
-		.stop_ns = s->stop_ns ? s->stop_ns : PREDICT_STOP_NS,
+		.stop_ns = m->stop_ns,
 		.residual_ns = transfer / 1000 * m->posting,
 		.save_ns = s->save_ns,
 		.load_ns = s->load_ns,
 		.start_ns = m->answer_ns,
 	};
-	b->send_ns = transfer - b->residual_ns + predict_transfer(s, s->state_bytes) + b->load_ns +
+	b->send_ns = transfer - b->residual_ns + estimate_transfer(m, s->state_bytes) + b->load_ns +
 		     m->answer_ns;
 	b->total_ns = b->stop_ns + b->residual_ns + b->save_ns + b->send_ns + b->start_ns;
 }
@@ -70,8 +58,7 @@ static void predict_add_harvest(struct mig_blackout *b, uint64_t ns)
  */
 static uint64_t predict_fresh(const struct source *s, uint64_t pages)
 {
-	return estimate_fresh(
-		&s->learned, pages, s->harvest_ns + (s->stop_ns ? s->stop_ns : PREDICT_STOP_NS));
+	return estimate_fresh(&s->learned, pages, s->harvest_ns + s->learned.stop_ns);
 }
 
 static void predict_with(const struct source *s, uint64_t pages, struct mig_blackout *out)

@@ -135,7 +135,7 @@ static void source_acked(struct source *s, const struct source_event *ev)
 		source_give_up(s, ev);
 		return;
 	}
-	s->pace = estimate_goodput(s->pace, s->round_bytes, ns);
+	s->pace = estimate_pace(s->pace, s->round_bytes, ns);
 	/* A frozen guest is sent without a limit, so the time lost to it does not count. */
 	if (s->round_idle < s->round_posted) {
 		ns -= s->round_idle;
@@ -186,6 +186,11 @@ static void source_stall(struct source *s, const struct source_event *ev)
 		source_do(s, SOURCE_DO_THROTTLE, s->share);
 		source_send_round(s, ev);
 	}
+}
+
+static void source_nudged(struct source *s, const struct source_event *ev)
+{
+	estimate_stop(&s->learned, ev->a);
 }
 
 /* Meeting the limit is enough to freeze, but not while the blackout still gets much shorter. */
@@ -459,6 +464,7 @@ static const struct source_rule rules[] = {
 	{ SOURCE_TRACK, SOURCE_EV_TRACKING, source_tracking },
 	{ SOURCE_SEND, SOURCE_EV_SENT, source_sent },
 	{ SOURCE_WAIT_ACK, SOURCE_EV_ACKED, source_acked },
+	{ SOURCE_HARVEST, SOURCE_EV_NUDGED, source_nudged },
 	{ SOURCE_HARVEST, SOURCE_EV_HARVESTED, source_harvested },
 	{ SOURCE_FREEZE, SOURCE_EV_FROZEN, source_frozen },
 	{ SOURCE_LAST_HARVEST, SOURCE_EV_HARVESTED, source_last_harvested },

@@ -82,7 +82,6 @@ struct source {
 	uint64_t dirty_rate, cold_rate; /* bytes/s dirtied in the last round; less the hot pages */
 	uint64_t harvest_ns;            /* of the last */
 	uint64_t save_ns, load_ns, state_bytes; /* rehearsed by the target */
-	uint64_t stop_ns;                       /* the last kick of the vCPUs; 0: none yet */
 	struct mig_blackout predicted;          /* if frozen at the last harvest */
 	struct err err;
 };
