@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a move learns of the steps of its blackout while it copies, and the blackout that it makes of
- * them. No clock, no guest: every figure is given, so every one that comes out can be checked.
+ * What a move learns of the steps of its blackout while it copies, and the blackout that it makes
+ * of them. No clock, no guest: every figure is given, so every one that comes out can be checked.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -179,8 +179,8 @@ static void what_is_to_be_sent_anyway_is_not_fresh(void **state)
 
 static void a_switchover_is_cold(void **state)
 {
-	uint64_t cold[] = { 230, 120, 115 }, waited[] = { 9000, 118, 120 }, warm[] = { 90, 5000, 80 },
-		 one[] = { 70 };
+	uint64_t cold[] = { 230, 120, 115 }, waited[] = { 9000, 118, 120 },
+		 warm[] = { 90, 5000, 80 }, one[] = { 70 };
 
 	(void)state;
 	assert_int_equal(estimate_cold(cold, 3), 230);
@@ -271,7 +271,8 @@ static void what_is_under_way_is_waited_for_behind_the_state(void **state)
 	assert_near(queued.total_ns, b.total_ns, 1);
 }
 
-/* What the guest writes until it has stopped is sent as well, and more of it the longer that takes. */
+/* What the guest writes until it has stopped is sent as well, and more of it the longer that takes.
+ */
 static void a_slow_stop_leaves_more_to_send(void **state)
 {
 	struct mig_blackout b, slow;
