@@ -14,6 +14,12 @@ two_cpus() {
 	[ "$ONE" != "$OTHER" ] || skip "this process may use one CPU only"
 }
 
+# isolated CPU: whether this host keeps threads off it that do not name it.
+isolated() {
+	perl -e '$_ = <STDIN> // ""; my %c = map { $_ => 1 } map { /(\d+)-(\d+)/ ? ($1 .. $2) : /(\d+)/ }
+		split /,/; exit !$c{$ARGV[0]}' "$1" </sys/devices/system/cpu/isolated
+}
+
 # cpus_of HOST NAME THREAD: what the kernel says of the thread of that name.
 cpus_of() {
 	local pid task
@@ -73,14 +79,27 @@ cpus_of() {
 	fails "vcpu-cpus '3-x': CPU 'x' is not a whole number" "${run[@]}" --vcpu-cpus 3-x
 	fails "this host has no CPU 1023" on B receive --listen 127.0.0.1:0 --vcpu-cpus 0:1023
 	empty A
-	if grep -q . /sys/devices/system/cpu/isolated; then
-		echo "# skipped in part: this host has isolated CPUs" >&3
-		return
-	fi
-	fails "CPU $OTHER is not for this process: its affinity and the cpuset of its control group allow $ONE;" \
+	! isolated "$OTHER" || skip "this host isolates CPU $OTHER, which may therefore be named"
+	fails "CPU $OTHER is not for this process: its affinity and the cpuset of its control group allow " \
 		taskset -c "$ONE" env WATARI_RUNTIME_DIR="$PWD/A" "$W" run --name bird --kernel guest.elf \
 		--memory 64M --serial none --vcpu-cpus "$OTHER"
 	empty A
+}
+
+# A host that isolates a CPU is made up: whoever is started there finds the kernel's list replaced.
+@test "an isolated CPU may be named although nothing runs there by itself" {
+	two_cpus
+	echo "$OTHER" >list
+	unshare -m mount --bind list /sys/devices/system/cpu/isolated ||
+		skip "a mount namespace takes root"
+	WATARI_RUNTIME_DIR=$PWD/A unshare -m sh -c \
+		'mount --bind list /sys/devices/system/cpu/isolated && exec "$@"' sh \
+		taskset -c "$ONE" "$W" run --name bird --kernel guest.elf --memory 64M --serial none \
+		--append "$WORK" --vcpu-cpus "$OTHER" >bird.log 2>&1 3>&- &
+	until_ok 60 working A bird
+	[ "$(cpus_of A bird vcpu0)" = "$OTHER" ]
+	[ "$(cpus_of A bird watari)" = "$ONE" ] # asking has changed nothing
+	lives A bird
 }
 
 @test "a guest that moves is placed as its new host says, and anywhere if that says nothing" {
