@@ -24,7 +24,6 @@
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
 #include "hv/ctl/client.h"
-#include "hv/vm/definition.h"
 #include "hv/vm/place.h"
 
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
@@ -127,7 +126,7 @@ static int incoming_vcpus(const struct incoming_args *a, struct vm_config *c, st
 	int rc = 0;
 
 	if (a->place) {
-		rc = vm_def_set(c, VM_DEF_GUEST, NULL, "vcpu-cpus", a->place, "", e);
+		rc = cmd_guest_key(c, "vcpu-cpus", a->place, e);
 	} else if (!(kept = calloc(1, sizeof(*kept)))) {
 		rc = err_set(e, -ENOMEM, "no memory for a definition");
 	} else if (state_load(c->name, kept, &m, NULL) == 0) {
@@ -161,7 +160,7 @@ static int incoming_decode(const struct incoming_args *a, const struct rdv_offer
 	else if (strcmp(c->serial, "stdio") == 0)
 		strcpy(c->serial, "socket"); /* the terminal stayed behind */
 	if (rc == 0)
-		rc = cmd_tracking_parse(a->tracking, &c->tracking, e);
+		rc = cmd_guest_key(c, "dirty-tracking", a->tracking, e);
 	if (rc == 0)
 		rc = incoming_vcpus(a, c, e);
 	c->overcommit = a->overcommit;

@@ -27,7 +27,6 @@
 #include "hv/cmd/waiting.h"
 #include "hv/ctl/slots.h"
 #include "hv/migrate/rendezvous.h"
-#include "hv/vm/definition.h"
 #include "hv/vm/place.h"
 
 #define RECEIVE_GREETING 16 /* peers that have not brought a guest yet */
@@ -436,7 +435,7 @@ static int receive_check(struct receive_args *a, struct err *e)
 		.serial = "none" };
 	struct xport_rdma rdma;
 	uint64_t most;
-	int rc = cmd_tracking_parse(a->tracking, &c.tracking, e);
+	int rc = cmd_guest_key(&c, "dirty-tracking", a->tracking, e);
 
 	if (rc == 0)
 		rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
@@ -445,8 +444,8 @@ static int receive_check(struct receive_args *a, struct err *e)
 		rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e);
 	if (rc == 0 && a->serial)
 		rc = cmd_copy(c.serial, sizeof(c.serial), a->serial, "--serial", e);
-	if (rc == 0 && a->place)
-		rc = vm_def_set(&c, VM_DEF_GUEST, NULL, "vcpu-cpus", a->place, "", e);
+	if (rc == 0)
+		rc = cmd_guest_key(&c, "vcpu-cpus", a->place, e);
 	if (rc == 0)
 		rc = place_fits(c.place, &cpus_host, e);
 	if (rc == 0)
