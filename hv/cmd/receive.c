@@ -87,7 +87,7 @@ static const struct argp_option receive_options[] = {
 	{ .name = "serial",
 		.key = RECEIVE_SERIAL,
 		.arg = "socket|file:PATH|stdio|none",
-		.doc = "Where the serial port of arriving guests leads (default: as before the move, "
+		.doc = "Where the console of arriving guests leads (default: as before the move, "
 		       "but socket instead of stdio)" },
 	{ .name = "once",
 		.key = RECEIVE_ONCE,

@@ -25,6 +25,7 @@
 #include "hv/vm/vm.h"
 
 struct acpi_pm;
+struct serial;
 
 /* owner.c */
 struct vm_owner {
@@ -60,7 +61,9 @@ struct vm {
 	unsigned ncpu, nthread; /* vCPUs open, threads started */
 	struct bus pio, mmio;
 	struct pci_bus *pci;
-	struct virtio *balloon; /* also in dev[], which owns it */
+	struct virtio *balloon; /* also in dev[], which owns it, as these two */
+	struct serial *com1;
+	struct virtio *hvc0; /* NULL: the definition has none */
 	unsigned ndev;
 	struct vm_device dev[VM_DEVICES_MAX]; /* in the order of devices.c's list */
 	struct vm_irq com1_irq, sci_irq;
@@ -72,10 +75,7 @@ struct vm {
 	uint8_t *power_on; /* KVM's state before anything ran */
 	size_t power_on_len;
 
-	/* Input typed and not taken by the UART yet; in_len is also read without the lock. */
-	pthread_mutex_t in_lock;
-	uint8_t in[4096];
-	size_t in_len;
+	struct vm_input in;
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* to the vCPUs: hold became 0, or quit */
