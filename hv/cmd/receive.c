@@ -27,13 +27,16 @@
 #include "hv/cmd/waiting.h"
 #include "hv/ctl/slots.h"
 #include "hv/migrate/rendezvous.h"
+#include "hv/vm/definition.h"
+#include "hv/vm/place.h"
 
 #define RECEIVE_GREETING 16 /* peers that have not brought a guest yet */
 #define RECEIVE_REFUSED  16 /* refused peers that have not hung up */
 #define RECEIVE_COMING   (RECEIVE_GREETING + CTL_SLOTS_MAX)
 
 struct receive_args {
-	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk, *max_moves;
+	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk, *max_moves,
+		*place;
 	struct chan_want secure;
 	bool trust, once, overcommit, encrypt;
 };
@@ -70,7 +73,8 @@ enum {
 	RECEIVE_TLS,
 	RECEIVE_PSK,
 	RECEIVE_ENCRYPT,
-	RECEIVE_MOVES
+	RECEIVE_MOVES,
+	RECEIVE_PLACE
 };
 
 static const struct argp_option receive_options[] = {
@@ -97,6 +101,11 @@ static const struct argp_option receive_options[] = {
 		.key = RECEIVE_MOVES,
 		.arg = "N",
 		.doc = "Let at most N guests be on their way to this host at once, 1 to 64 (default 8)" },
+	{ .name = "vcpu-cpus",
+		.key = RECEIVE_PLACE,
+		.arg = "CPUS|VCPU:CPUS[,...]|any",
+		.doc = "Where the threads of the virtual CPUs of arriving guests run (default: as the "
+		       "definition that this host keeps of the guest says, else any)" },
 	{ .name = "overcommit",
 		.key = RECEIVE_OVERCOMMIT,
 		.doc = "Do not refuse a guest larger than the memory that is free" },
@@ -143,6 +152,7 @@ static error_t receive_option(int key, char *arg, struct argp_state *state)
 	case RECEIVE_PSK: a->psk = arg; break;
 	case RECEIVE_ENCRYPT: a->encrypt = true; break;
 	case RECEIVE_MOVES: a->max_moves = arg; break;
+	case RECEIVE_PLACE: a->place = arg; break;
 	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
 	case ARGP_KEY_END:
 		if (!a->listen)
@@ -261,6 +271,10 @@ static void receive_exec(const struct receive *r, int fd, int notify)
 	argv[n++] = (char *)(uintptr_t)r->args->max_moves;
 	argv[n++] = "--dirty-tracking";
 	argv[n++] = (char *)(uintptr_t)r->args->tracking;
+	if (r->args->place) {
+		argv[n++] = "--vcpu-cpus";
+		argv[n++] = (char *)(uintptr_t)r->args->place;
+	}
 	if (r->args->overcommit)
 		argv[n++] = "--overcommit";
 	if (r->args->rdma_device) {
@@ -416,7 +430,7 @@ static int receive_signals(struct receive *r, struct err *e)
 static int receive_check(struct receive_args *a, struct err *e)
 {
 	struct vm_config c = { .name = "any",
-		.cpus = 1,
+		.cpus = VM_CPUS_MAX,
 		.memory = GMEM_SIZE_MIN,
 		.kernel = "/any",
 		.serial = "none" };
@@ -431,6 +445,10 @@ static int receive_check(struct receive_args *a, struct err *e)
 		rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e);
 	if (rc == 0 && a->serial)
 		rc = cmd_copy(c.serial, sizeof(c.serial), a->serial, "--serial", e);
+	if (rc == 0 && a->place)
+		rc = vm_def_set(&c, VM_DEF_GUEST, NULL, "vcpu-cpus", a->place, "", e);
+	if (rc == 0)
+		rc = place_fits(c.place, &cpus_host, e);
 	if (rc == 0)
 		rc = vm_config_check(&c, e);
 	if (rc == 0)

@@ -13,6 +13,7 @@
 #include "hv/base/section.h"
 #include "hv/mem/gmem.h"
 #include "hv/vm/config_parts.h"
+#include "hv/vm/place.h"
 
 #define CONFIG_SECTION "config"
 #define CONFIG_VERSION 4u
@@ -100,6 +101,8 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 	if (c->tracking > VM_TRACKING_LOG)
 		return err_set(e, -EINVAL, "dirty tracking %d is unknown", (int)c->tracking);
 	r = config_check_serial(c->serial, e);
+	if (!r)
+		r = place_check(c->place, c->cpus, e);
 	return r ? r : config_check_devices(c, e);
 }
 

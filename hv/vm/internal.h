@@ -36,9 +36,10 @@ struct vm_cpu {
 	struct vm *vm;
 	struct vcpu vcpu;
 	pthread_t thread;
-	bool in_guest; /* counted in vm->running; under the lock */
-	pid_t tid;     /* 0: the thread is not there yet; under the lock */
-	bool hurried;  /* its thread goes before others until it next runs the guest; likewise */
+	cpu_set_t place; /* its thread keeps to these; empty: it runs anywhere */
+	bool in_guest;   /* counted in vm->running; under the lock */
+	pid_t tid;       /* 0: the thread is not there yet; under the lock */
+	bool hurried;    /* its thread goes before others until it next runs the guest; likewise */
 	/* throttle.c, under the lock */
 	bool writer, paused;
 	uint64_t dirtied,
@@ -109,10 +110,7 @@ void vm_exit_serve(struct vm_cpu *c, struct vcpu_exit *x);
  */
 void vm_event_raise(struct vm *vm, enum vm_event event, const char *reason);
 
-/*
- * vcpus.c: lets the vCPU threads go before others on this host, to stop or to start at once
- * although its processors are busy. Each comes back to normal when it next enters the guest.
- */
+/* vcpus.c: to stop or start at once, vCPU threads go before others until they enter the guest. */
 void vm_vcpus_hurry(struct vm *vm);
 
 uint64_t vm_age_locked(const struct vm *vm); /* vm.c: ns since its start, wherever; lock held */

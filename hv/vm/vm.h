@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "hv/base/err.h"
 #include "hv/mem/gmem.h"
@@ -85,6 +86,14 @@ struct vm_info {
 	uint64_t age_ns;             /* since its start, through every move */
 };
 void vm_info(struct vm *vm, struct vm_info *out);
+
+struct vm_vcpu_where {
+	pid_t tid;      /* of its thread; 0: it is not there yet */
+	char cpus[256]; /* those it may run on, as the kernel has it now: "0-3,8" */
+};
+/* Of vCPU @i, which the machine has. Any thread. */
+void vm_vcpu_where(struct vm *vm, unsigned i, struct vm_vcpu_where *out);
+
 const struct vm_config *vm_config(const struct vm *vm);
 struct gmem *vm_mem(struct vm *vm);
 
