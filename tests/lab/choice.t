@@ -85,4 +85,32 @@ lab_check "auto takes the next best, tcp, where the source has none" moves b '$a
 lab_check "the guest is whole on a" whole a
 lab_check "rdma by name is refused then, and the guest runs on" refused a '$b' \
 	'transport rdma cannot be used: on the target: no RDMA device' --transport rdma
+
+# keyed_receiver HOST: its receiver again, for those who have the key and encrypt.
+keyed_receiver() {
+	lab_do "$1" 'stop receive; (umask 77 && cat /pair/key >/run/key) && receiver $'"$1"' --psk /run/key --encrypt'
+}
+
+# kernel_tls HOST DIRECTION N: so many streams of that host had their records made (Tx) or opened (Rx) by
+# its kernel since it came up, and none was found changed. A host without the module has no such file.
+kernel_tls() {
+	lab_do "$1" 'cat /proc/net/tls_stat 2>/dev/null || echo "Tls'"$2"'Sw 0"' | tee /dev/stderr | awk -v n="$3" '
+		$1 == "Tls'"$2"'Sw" { seen = $2 } $1 ~ /Error|Reject|Invalid/ { bad += $2 }
+		END { exit !(seen == n && !bad) }'
+}
+
+lab_check "a makes a key, and both take guests only under it" eval \
+	"lab_do a '\$watari keygen /run/first && cat /run/first >/pair/key' && keyed_receiver a && keyed_receiver b"
+lab_check "a guest moves with --encrypt over two streams" moves a '$b' tcp --psk /run/key --encrypt --streams 2
+lab_check "kernel TLS made the records on a" kernel_tls a Tx 2
+lab_check "kernel TLS opened them on b" kernel_tls b Rx 2
+lab_check "the guest is whole on b" whole b
+lab_check "a has no kernel TLS any more" lab_do a 'stop receive && wait_for 20 busybox rmmod tls' &&
+	lab_check "a receives again" keyed_receiver a
+lab_check "the guest moves back with --encrypt" moves b '$a' tcp --psk /run/key --encrypt --streams 2
+lab_check "kernel TLS made the records on b, user space opened them on a" eval "kernel_tls b Tx 4 && kernel_tls a Rx 0"
+lab_check "the guest is whole on a" whole a
+lab_check "and once more to b" moves a '$b' tcp --psk /run/key --encrypt --streams 2
+lab_check "user space made the records on a, kernel TLS opened them on b" eval "kernel_tls a Tx 0 && kernel_tls b Rx 6"
+lab_check "the guest is whole on b" whole b
 lab_done
