@@ -30,13 +30,15 @@
 #include "hv/cmd/waiting.h"
 #include "hv/ctl/slots.h"
 #include "hv/migrate/rendezvous.h"
+#include "hv/vm/place.h"
 
 #define RECEIVE_GREETING 16 /* peers that have not brought a guest yet */
 #define RECEIVE_REFUSED  16 /* refused peers that have not hung up */
 #define RECEIVE_COMING   (RECEIVE_GREETING + CTL_SLOTS_MAX)
 
 struct receive_args {
-	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk, *max_moves;
+	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk, *max_moves,
+		*place;
 	struct chan_want secure;
 	bool trust, once, overcommit, encrypt;
 };
@@ -76,7 +78,8 @@ enum {
 	RECEIVE_TLS,
 	RECEIVE_PSK,
 	RECEIVE_ENCRYPT,
-	RECEIVE_MOVES
+	RECEIVE_MOVES,
+	RECEIVE_PLACE
 };
 
 static const struct argp_option receive_options[] = {
@@ -90,7 +93,7 @@ static const struct argp_option receive_options[] = {
 	{ .name = "serial",
 		.key = RECEIVE_SERIAL,
 		.arg = "socket|file:PATH|stdio|none",
-		.doc = "Where the serial port of arriving guests leads (default: as before the move, "
+		.doc = "Where the console of arriving guests leads (default: as before the move, "
 		       "but socket instead of stdio)" },
 	{ .name = "once",
 		.key = RECEIVE_ONCE,
@@ -103,6 +106,11 @@ static const struct argp_option receive_options[] = {
 		.key = RECEIVE_MOVES,
 		.arg = "N",
 		.doc = "Let at most N guests be on their way to this host at once, 1 to 64 (default 8)" },
+	{ .name = "vcpu-cpus",
+		.key = RECEIVE_PLACE,
+		.arg = "CPUS|VCPU:CPUS[,...]|any",
+		.doc = "Where the threads of the virtual CPUs of arriving guests run (default: as the "
+		       "definition that this host keeps of the guest says, else any)" },
 	{ .name = "overcommit",
 		.key = RECEIVE_OVERCOMMIT,
 		.doc = "Do not refuse a guest larger than the memory that is free" },
@@ -149,6 +157,7 @@ static error_t receive_option(int key, char *arg, struct argp_state *state)
 	case RECEIVE_PSK: a->psk = arg; break;
 	case RECEIVE_ENCRYPT: a->encrypt = true; break;
 	case RECEIVE_MOVES: a->max_moves = arg; break;
+	case RECEIVE_PLACE: a->place = arg; break;
 	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
 	case ARGP_KEY_END:
 		if (!a->listen)
@@ -324,6 +333,10 @@ static void receive_exec(const struct receive *r, int fd, int notify)
 	argv[n++] = (char *)(uintptr_t)r->args->max_moves;
 	argv[n++] = "--dirty-tracking";
 	argv[n++] = (char *)(uintptr_t)r->args->tracking;
+	if (r->args->place) {
+		argv[n++] = "--vcpu-cpus";
+		argv[n++] = (char *)(uintptr_t)r->args->place;
+	}
 	if (r->args->overcommit)
 		argv[n++] = "--overcommit";
 	if (r->args->rdma_device) {
@@ -490,13 +503,13 @@ static int receive_signals(struct receive *r, struct err *e)
 static int receive_check(struct receive_args *a, struct err *e)
 {
 	struct vm_config c = { .name = "any",
-		.cpus = 1,
+		.cpus = VM_CPUS_MAX,
 		.memory = GMEM_SIZE_MIN,
 		.kernel = "/any",
 		.serial = "none" };
 	struct xport_rdma rdma;
 	uint64_t most;
-	int rc = cmd_tracking_parse(a->tracking, &c.tracking, e);
+	int rc = cmd_guest_key(&c, "dirty-tracking", a->tracking, e);
 
 	if (rc == 0)
 		rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
@@ -505,6 +518,10 @@ static int receive_check(struct receive_args *a, struct err *e)
 		rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e);
 	if (rc == 0 && a->serial)
 		rc = cmd_copy(c.serial, sizeof(c.serial), a->serial, "--serial", e);
+	if (rc == 0)
+		rc = cmd_guest_key(&c, "vcpu-cpus", a->place, e);
+	if (rc == 0)
+		rc = place_fits(c.place, &cpus_host, e);
 	if (rc == 0)
 		rc = vm_config_check(&c, e);
 	if (rc == 0)

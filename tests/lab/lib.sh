@@ -19,7 +19,7 @@ lab_modules='virtio_pci 9pnet_virtio 9p overlay virtio_net virtio_blk kvm_amd cr
 # ... and one that has shared storage, beside these.
 lab_store_modules='nfsv4'
 # ... and a Linux guest: what finds its devices.
-lab_guest_modules='virtio_pci virtio_rng button evdev pvpanic-mmio'
+lab_guest_modules='virtio_pci virtio_rng virtio_console button evdev pvpanic-mmio'
 
 lab_die() {
 	echo "lab: $*" >&2
