@@ -352,6 +352,18 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 	return rc;
 }
 
+/* Why the peer was refused: the receiver says it, who bounds how often; without one we do. */
+static int incoming_refused(int notify_fd, const char *peer, struct err *e)
+{
+	char word[1 + ERR_MSG_MAX];
+	int n = snprintf(word, sizeof(word), "R%s", e->msg);
+
+	if (notify_fd >= 0 && write(notify_fd, word, (size_t)n) == n)
+		return CMD_FAIL;
+	err_wrap(e, "refused %s", peer);
+	return cmd_fail(e);
+}
+
 int cmd_incoming(int argc, char **argv)
 {
 	struct incoming_args args = { .tracking = "auto", .max_moves = "8" };
@@ -383,14 +395,15 @@ int cmd_incoming(int argc, char **argv)
 		rc = m.signal_fd = guest_signals(&e);
 	if (rc >= 0 && (rc = rdv_welcome(&m.chan, fd, &want, INCOMING_OFFER_NS, &e)) == 0)
 		rc = incoming_build(&args, &m, offer, &e);
-	if (rc < 0 && peer[0])
-		err_wrap(&e, "refused %s", peer);
 	if (rc == 1 && m.notify_fd >= 0)
 		(void)!write(m.notify_fd, "C", 1); /* only checked */
 	if (rc || offer->definition) {
 		ctl_slot_close(&slot);
 		ctl_claim_drop(&claim);
-		rc = rc < 0 ? cmd_fail(&e) : CMD_OK;
+		if (rc < 0)
+			rc = peer[0] ? incoming_refused(m.notify_fd, peer, &e) : cmd_fail(&e);
+		else
+			rc = CMD_OK;
 	} else {
 		m.offer = offer;
 		m.listen_host = host;
