@@ -4,61 +4,26 @@
  * source.c does. Runs on one thread, the migration's.
  * Invariant: harvest, then post. Every page is re-armed by the harvest that reported it before its
  * bytes are read for a put, so a write during the put shows in the next harvest.
- * Next in the flow: the transport; on the other end pump_target.c.
+ * Next in the flow: pump_pages.c; on the other end pump_target.c.
  */
-#include "hv/migrate/pump.h"
-
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
-#include "hv/mem/near.h"
 #include "hv/migrate/cancel.h"
 #include "hv/migrate/extents.h"
-#include "hv/migrate/pace.h"
-#include "hv/migrate/plan.h"
 #include "hv/migrate/predict.h"
-#include "hv/migrate/quiesce.h"
-#include "hv/migrate/source.h"
+#include "hv/migrate/pump_parts.h"
 #include "hv/migrate/wire.h"
-
-struct pump {
-	struct mig_source_args *a;
-	struct xport *x;
-	int rdv_fd;
-	struct rdv_clock clock;
-	struct source s;
-	struct mig_owner owner; /* whose guest it is, as the move began */
-	struct plan plan;
-	struct quiesce quiesce;
-	struct dirty_map found; /* scratch of a harvest */
-	struct wbuf msg;
-	struct mig_result *out;
-	uint64_t start, next_progress;
-	uint64_t gone_at; /* when the rendezvous was seen to have ended; 0: it has not */
-	struct pace pace; /* what --bandwidth lets go */
-	struct way way;   /* and what other moves let */
-	unsigned share;   /* what the vCPUs are left with, and since when */
-	uint64_t share_at;
-	uint64_t copy_at;           /* when the first round began */
-	uint64_t nudged_at;         /* when stopping was last rehearsed; 0: not yet */
-	uint64_t sent_before_round; /* pages_sent when the round began */
-	struct near near; /* for the first round: later ones are short, and wait for nobody */
-	bool sending, finished;
-	bool down;             /* the connection is gone: nothing can be told any more */
-	struct mig_moments at; /* the steps of the blackout */
-};
 
 /*
  * A cancel goes before anything that would carry the move on: so a guest is not frozen for a move
  * that is cancelled, and LOADED, which commits, is told only if no cancel was first. After the
  * commit the machine ignores it.
  */
-static void pump_event(struct pump *p, struct source_event ev)
+void pump_event(struct pump *p, struct source_event ev)
 {
 	struct source_event cancel = { .type = SOURCE_EV_CANCEL,
 		.now = clock_mono_ns(),
@@ -72,13 +37,12 @@ static void pump_event(struct pump *p, struct source_event ev)
 	source_step(&p->s, &ev);
 }
 
-static void pump_simple(
-	struct pump *p, enum source_event_type type, uint64_t a, uint64_t b, uint64_t c)
+void pump_simple(struct pump *p, enum source_event_type type, uint64_t a, uint64_t b, uint64_t c)
 {
 	pump_event(p, (struct source_event){ .type = type, .a = a, .b = b, .c = c });
 }
 
-static void pump_fault(struct pump *p, enum source_event_type type, const struct err *e)
+void pump_fault(struct pump *p, enum source_event_type type, const struct err *e)
 {
 	if (type == SOURCE_EV_DOWN)
 		p->down = true;
@@ -294,7 +258,8 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 		p->sent_before_round = p->plan.pages_sent;
 		break;
 	case SOURCE_DO_ROUND:
-		/* The bulk is on its way. What follows is short, or the guest is faster. */
+		/* The bulk is on its way. What follows is short, and the guest is faster than it
+		 * if it has to wait. */
 		urgency_set(URGENCY_NORMAL);
 		near_leave(&p->near);
 		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_ROUND, .round = d->a });
@@ -317,142 +282,6 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 	case SOURCE_DO_UNTRACK: p->a->ops->track_stop(p->a->vm); break;
 	case SOURCE_DO_FINISH: p->finished = true; break;
 	}
-}
-
-/* ---- pages -------------------------------------------------------------------------------- */
-
-static bool pump_is_zero(void *arg, uint32_t region, uint64_t page)
-{
-	const struct gmem *m = arg;
-
-	return gmem_page_is_zero(m->regions[region].host + (page << GMEM_PAGE_SHIFT));
-}
-
-/* Whether something may go now: for --bandwidth, and for others. A frozen guest does not wait. */
-static bool pump_may_send(struct pump *p)
-{
-	struct xport_stats st;
-	uint64_t now = clock_mono_ns();
-
-	if (p->s.frozen || way_may_send(&p->way, &p->pace, now))
-		return true;
-	if (pace_wants_idle(&p->pace)) {
-		p->a->xport->stats(p->x, &st);
-		if (st.in_transit_bytes == 0)
-			pace_idle(&p->pace, now);
-	}
-	return false;
-}
-
-/* Posts until the transport is full, the budget is spent or nothing is left to post. */
-static void pump_post(struct pump *p)
-{
-	struct err e = { 0 };
-	struct plan_run run;
-
-	while (pump_may_send(p) && plan_next(&p->plan, pump_is_zero, p->a->mem, &run)) {
-		struct xport_put put = {
-			.region = run.region,
-			.offset = run.page << GMEM_PAGE_SHIFT,
-			.length = run.pages << GMEM_PAGE_SHIFT,
-			.zero = run.zero,
-			.cookie = plan_cookie(&run),
-		};
-		int r = p->a->xport->put(p->x, &put, &e);
-
-		if (r == 0) {
-			pace_sent(&p->pace, run.zero ? 0 : put.length);
-			continue;
-		}
-		plan_unpost(&p->plan, &run);
-		if (r != -EAGAIN)
-			pump_fault(p, SOURCE_EV_DOWN, &e);
-		return;
-	}
-	if (!plan_empty(&p->plan)) /* the rest is in flight: dirtied again since it was posted */
-		return;
-	p->sending = false;
-	pump_simple(p, SOURCE_EV_SENT,
-		(p->plan.pages_sent - p->sent_before_round) << GMEM_PAGE_SHIFT, p->pace.idle_ns, 0);
-}
-
-/* ---- what the transport reports ----------------------------------------------------------- */
-
-static void pump_msg(struct pump *p, const struct xport_event *xe)
-{
-	struct err e = { 0 };
-	struct wire_msg m;
-
-	if (wire_decode(&m, xe->msg_type, xe->data, xe->len, &e)) {
-		pump_fault(p, SOURCE_EV_FAILED, &e);
-		return;
-	}
-	switch (m.type) {
-	case WIRE_READY:
-		pump_simple(p, SOURCE_EV_READY, m.save_ns, m.load_ns, m.state_bytes);
-		return;
-	case WIRE_ROUND_ACK: pump_simple(p, SOURCE_EV_ACKED, m.round, 0, 0); return;
-	case WIRE_LOADED: pump_simple(p, SOURCE_EV_LOADED, m.load_ns, 0, 0); return;
-	case WIRE_THAWED:
-		p->at.thawed = clock_mono_ns();
-		pump_simple(p, SOURCE_EV_THAWED, 0, 0, 0);
-		return;
-	case WIRE_ABORT:
-		err_set(&e, -ECONNABORTED, "%s", m.text);
-		pump_fault(p, SOURCE_EV_ABORT, &e);
-		return;
-	default:
-		err_set(&e, -EPROTO, "the target sent a %s message, which only a source may send",
-			wire_type_name(m.type));
-		pump_fault(p, SOURCE_EV_FAILED, &e);
-	}
-}
-
-static void pump_xport_event(struct pump *p, const struct xport_event *xe)
-{
-	struct plan_run run;
-
-	switch (xe->type) {
-	case XPORT_EV_PUT_DONE:
-		run = plan_from_cookie(xe->cookie);
-		plan_done(&p->plan, &run);
-		return;
-	case XPORT_EV_MSG: pump_msg(p, xe); return;
-	case XPORT_EV_DOWN: pump_fault(p, SOURCE_EV_DOWN, &xe->err); return;
-	}
-}
-
-/* How long poll() may sleep: not at all while there is something to post. */
-static uint64_t pump_timeout(const struct pump *p)
-{
-	uint64_t now = clock_mono_ns(), until = source_deadline(&p->s);
-
-	if (until > p->next_progress)
-		until = p->next_progress;
-	/* Out of budget: come back as soon as there is some again, or to see that all has gone. */
-	if (p->sending && p->pace.spent) {
-		uint64_t back = now + (p->pace.idle_at ? PUMP_BUDGET_POLL_NS : PUMP_IDLE_POLL_NS);
-
-		until = until > back ? back : until;
-	}
-	return until > now ? until - now : 0;
-}
-
-static void pump_poll(struct pump *p)
-{
-	struct xport_event ev[PUMP_EVENTS];
-	struct err e = { 0 };
-	int n;
-
-	if (p->down) { /* nothing will come but time */
-		usleep((useconds_t)(pump_timeout(p) / 1000));
-		return;
-	}
-	n = p->a->xport->poll(p->x, pump_timeout(p), ev, PUMP_EVENTS, &e);
-	if (n < 0)
-		pump_fault(p, SOURCE_EV_DOWN, &e);
-	for (int i = 0; i < n && !p->finished; i++)
-		pump_xport_event(p, &ev[i]);
 }
 
 /* ---- progress ----------------------------------------------------------------------------- */

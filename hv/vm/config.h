@@ -20,6 +20,7 @@
 #define VM_CPUS_MAX    254 /* xAPIC ids without remapping */
 #define VM_PATH_MAX    1024
 #define VM_CMDLINE_MAX 2048
+#define VM_PLACE_MAX   4096 /* 254 vCPUs, each with CPUs of its own, take 2.5 KB */
 
 #define VM_DISKS_MAX       16
 #define VM_NETS_MAX        8
@@ -47,6 +48,9 @@ struct vm_net {
 	unsigned queues;            /* pairs, 1..VM_QUEUES_MAX */
 };
 
+/* Which of the guest's lines is its console: the one that is typed to. */
+enum vm_console { VM_CONSOLE_SERIAL, VM_CONSOLE_VIRTIO };
+
 enum vm_tracking { VM_TRACKING_AUTO, VM_TRACKING_RING, VM_TRACKING_LOG };
 
 /* What a guest is made of. Travels with it (vm_config_encode). */
@@ -58,8 +62,9 @@ struct vm_config {
 	char kernel[VM_PATH_MAX];
 	char initrd[VM_PATH_MAX]; /* "" for none */
 	char append[VM_CMDLINE_MAX];
-	char serial[VM_PATH_MAX]; /* "stdio", "socket", "file:PATH", "none" */
-	bool persistent;          /* made from a file: each host it lives on keeps its definition */
+	char serial[VM_PATH_MAX]; /* "stdio", "socket", "file:PATH", "none": where consoles lead */
+	enum vm_console console;
+	bool persistent; /* made from a file: each host it lives on keeps its definition */
 	unsigned ndisks, nnets;
 	struct vm_disk disks[VM_DISKS_MAX];
 	struct vm_net nets[VM_NETS_MAX];
@@ -67,6 +72,7 @@ struct vm_config {
 	/* Of this host, does not travel: */
 	enum vm_tracking tracking;
 	bool overcommit;
+	char place[VM_PLACE_MAX]; /* where its vCPUs run, as place.h has it; "": anywhere */
 	bool arriving; /* its state will be loaded: what the source still holds is left alone */
 };
 

@@ -25,6 +25,7 @@
 #include "hv/vm/vm.h"
 
 struct acpi_pm;
+struct serial;
 
 /* owner.c */
 struct vm_owner {
@@ -36,6 +37,7 @@ struct vm_cpu {
 	struct vm *vm;
 	struct vcpu vcpu;
 	pthread_t thread;
+	cpu_set_t place;       /* its thread keeps to these; empty: it runs anywhere */
 	bool in_guest, nudged; /* counted in vm->running, in vm->nudged; under the lock */
 	pid_t tid;             /* 0: the thread is not there yet; under the lock */
 	bool hurried; /* its thread goes before others until it next runs the guest; likewise */
@@ -59,7 +61,9 @@ struct vm {
 	unsigned ncpu, nthread; /* vCPUs open, threads started */
 	struct bus pio, mmio;
 	struct pci_bus *pci;
-	struct virtio *balloon; /* also in dev[], which owns it */
+	struct virtio *balloon; /* also in dev[], which owns it, as these two */
+	struct serial *com1;
+	struct virtio *hvc0; /* NULL: the definition has none */
 	unsigned ndev;
 	struct vm_device dev[VM_DEVICES_MAX]; /* in the order of devices.c's list */
 	struct vm_irq com1_irq, sci_irq;
@@ -71,10 +75,7 @@ struct vm {
 	uint8_t *power_on; /* KVM's state before anything ran */
 	size_t power_on_len;
 
-	/* Input typed and not taken by the UART yet; in_len is also read without the lock. */
-	pthread_mutex_t in_lock;
-	uint8_t in[4096];
-	size_t in_len;
+	struct vm_input in;
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* to the vCPUs: hold became 0, or quit */
@@ -109,10 +110,7 @@ void vm_exit_serve(struct vm_cpu *c, struct vcpu_exit *x);
  */
 void vm_event_raise(struct vm *vm, enum vm_event event, const char *reason);
 
-/*
- * vcpus.c: lets the vCPU threads go before others on this host, to stop or to start at once
- * although its processors are busy. Each comes back to normal when it next enters the guest.
- */
+/* vcpus.c: to stop or start at once, vCPU threads go before others until they enter the guest. */
 void vm_vcpus_hurry(struct vm *vm);
 
 uint64_t vm_age_locked(const struct vm *vm); /* vm.c: ns since its start, wherever; lock held */

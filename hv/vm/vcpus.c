@@ -31,6 +31,7 @@
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
 #include "hv/vm/internal.h"
+#include "hv/vm/place.h"
 
 /*
  * A standard signal on purpose: a real-time one is queued, and fails with EAGAIN when the user's
@@ -166,6 +167,9 @@ int vm_vcpus_start(struct vm *vm, struct err *e)
 			return r;
 		vm->cpu[i].vm = vm;
 		vm->ncpu = i + 1;
+		r = place_of(vm->cfg.place, i, &cpus_host, &vm->cpu[i].place, e);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -181,13 +185,21 @@ void vm_vcpus_stop(struct vm *vm)
 
 static int vcpu_thread_start(struct vm *vm, unsigned i, struct err *e)
 {
+	struct vm_cpu *c = &vm->cpu[i];
+	pthread_attr_t attr;
 	char name[16];
-	int r = pthread_create(&vm->cpu[i].thread, NULL, vcpu_thread, &vm->cpu[i]);
+	int r;
 
+	/* From its birth, so that not even what it does before it parks is done elsewhere. */
+	pthread_attr_init(&attr);
+	if (CPU_COUNT(&c->place))
+		pthread_attr_setaffinity_np(&attr, sizeof(c->place), &c->place);
+	r = pthread_create(&c->thread, &attr, vcpu_thread, c);
+	pthread_attr_destroy(&attr);
 	if (r)
 		return err_set(e, -r, "cannot start the thread of vCPU %u: %s", i, strerror(r));
 	snprintf(name, sizeof(name), "vcpu%u", i);
-	pthread_setname_np(vm->cpu[i].thread, name);
+	pthread_setname_np(c->thread, name);
 	vm->nthread = i + 1;
 	return 0;
 }
@@ -210,6 +222,18 @@ int vm_threads_start(struct vm *vm, struct err *e)
 		r = vcpu_thread_start(vm, i, e);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return r;
+}
+
+void vm_vcpu_where(struct vm *vm, unsigned i, struct vm_vcpu_where *out)
+{
+	cpu_set_t s;
+
+	pthread_mutex_lock(&vm->lock);
+	out->tid = vm->cpu[i].tid;
+	pthread_mutex_unlock(&vm->lock);
+	if (pthread_getaffinity_np(vm->cpu[i].thread, sizeof(s), &s) != 0)
+		CPU_ZERO(&s);
+	cpus_format(&s, out->cpus, sizeof(out->cpus));
 }
 
 void vm_vcpus_hurry(struct vm *vm)

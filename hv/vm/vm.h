@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "hv/base/err.h"
 #include "hv/mem/gmem.h"
@@ -71,8 +72,15 @@ enum vm_event vm_take_event(struct vm *vm);
  */
 int vm_reset(struct vm *vm, struct err *e);
 
-/* Bytes typed at the console; what does not fit the UART's FIFO waits. Main thread. */
-void vm_serial_input(struct vm *vm, const void *data, size_t len);
+/*
+ * Bytes typed at the console. What its device does not take yet waits; what is more than
+ * vm_input_room() says is dropped, with a warning. After room was 0, vm_input_fd() is readable once
+ * half of it is free again; vm_input_look() then takes the news. Main thread.
+ */
+void vm_input(struct vm *vm, const void *data, size_t len);
+size_t vm_input_room(struct vm *vm);
+int vm_input_fd(const struct vm *vm);
+void vm_input_look(struct vm *vm);
 
 /* What the guest last wrote to it; NULL: nothing is kept, for serial is "none". The machine's. */
 struct scrollback *vm_scrollback(struct vm *vm);
@@ -91,6 +99,14 @@ struct vm_info {
 	uint64_t age_ns;             /* since its start, through every move */
 };
 void vm_info(struct vm *vm, struct vm_info *out);
+
+struct vm_vcpu_where {
+	pid_t tid;      /* of its thread; 0: it is not there yet */
+	char cpus[256]; /* those it may run on, as the kernel has it now: "0-3,8" */
+};
+/* Of vCPU @i, which the machine has. Any thread. */
+void vm_vcpu_where(struct vm *vm, unsigned i, struct vm_vcpu_where *out);
+
 const struct vm_config *vm_config(const struct vm *vm);
 struct gmem *vm_mem(struct vm *vm);
 
