@@ -25,7 +25,8 @@
 
 #define TARGET_REHEARSALS  3
 #define TARGET_POLL_NS     (200 * NSEC_PER_MSEC)
-#define TARGET_AHEAD_NS    (2 * NSEC_PER_MSEC)   /* while memory is allocated ahead */
+#define TARGET_AHEAD_NS    (2 * NSEC_PER_MSEC) /* while memory is allocated ahead */
+#define TARGET_STAND_BY_NS (20 * NSEC_PER_MSEC)
 #define TARGET_LINGER_NS   NSEC_PER_SEC          /* for the source to take our last word */
 #define TARGET_ELAPSED_MAX (3600 * NSEC_PER_SEC) /* a longer blackout is a broken clock */
 
@@ -41,6 +42,8 @@ struct tpump {
 	uint64_t receive_cpu_ns;
 	uint64_t start, next_progress;
 	struct near near; /* for the first round, and whoever allocates ahead of it */
+	uint64_t
+		urgent_until; /* of the copy phase: when STATE is not near any more; 0: it is not */
 	bool down, finished;
 };
 
@@ -275,6 +278,24 @@ static void tpump_state(struct tpump *p)
 		tpump_simple(p, TARGET_EV_STATE, p->state.epoch, 0, 0);
 }
 
+/*
+ * Behind a round comes either another or STATE, for which a frozen guest waits; whoever reads it
+ * has to be urgent before, for it may take long to be woken up if not. A long round is not that.
+ */
+static void tpump_stand_by(struct tpump *p)
+{
+	urgency_set(URGENCY_HIGH);
+	p->urgent_until = clock_mono_ns() + TARGET_STAND_BY_NS;
+}
+
+static void tpump_stand_down(struct tpump *p, uint64_t now)
+{
+	if (p->urgent_until == 0 || now < p->urgent_until)
+		return;
+	urgency_set(URGENCY_NORMAL);
+	p->urgent_until = 0;
+}
+
 static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 {
 	struct err e = { 0 };
@@ -290,7 +311,7 @@ static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 		tpump_extents(p, &m);
 		return;
 	case WIRE_ROUND:
-		urgency_set(URGENCY_NORMAL); /* the bulk is here */
+		tpump_stand_by(p); /* the bulk is here */
 		near_leave(&p->near);
 		/* Not in the way of what is urgent now: the threads are only asked to end. */
 		if (p->ahead)
@@ -300,6 +321,7 @@ static void tpump_msg(struct tpump *p, const struct xport_event *xe)
 		return;
 	case WIRE_STATE:
 		urgency_set(URGENCY_HIGH); /* until the guest runs */
+		p->urgent_until = 0;
 		p->receive_cpu_ns = clock_thread_ns() - p->cpu_from;
 		p->state = m;
 		tpump_state(p);
@@ -355,6 +377,9 @@ static void tpump_poll(struct tpump *p)
 	uint64_t until = target_deadline(&p->t);
 	int n;
 
+	tpump_stand_down(p, now);
+	if (p->urgent_until && p->urgent_until < until)
+		until = p->urgent_until;
 	if (until < now + limit)
 		limit = until > now ? until - now : 0;
 	if (p->down) { /* nothing will come but time */
