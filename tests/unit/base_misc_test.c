@@ -4,12 +4,14 @@
  * with context, the event loop.
  */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -17,6 +19,7 @@
 #include "hv/base/bitmap.h"
 #include "hv/base/loop.h"
 #include "hv/base/size.h"
+#include "hv/base/urgency.h"
 
 static void sizes_are_read_as_people_write_them(void **state)
 {
@@ -200,6 +203,26 @@ static void a_watch_replaced_between_wait_and_dispatch_is_not_called(void **stat
 	close(f.a[1]);
 }
 
+/* Real-time where that is allowed, by the nice value where not; and back to ordinary in either
+ * case. */
+static void what_was_urgent_is_ordinary_again(void **state)
+{
+	int before = getpriority(PRIO_PROCESS, 0), policy;
+
+	(void)state;
+	urgency_set(URGENCY_HIGH);
+	policy = sched_getscheduler(0);
+	if (geteuid() == 0 && policy == SCHED_OTHER)
+		print_message("real-time scheduling is not allowed here: not seen\n");
+	assert_true(policy == SCHED_RR || policy == SCHED_OTHER);
+	assert_true(getpriority(PRIO_PROCESS, 0) <= before);
+	urgency_set(URGENCY_NORMAL);
+	assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
+	urgency_set(URGENCY_BACKGROUND);
+	assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
+	urgency_set(URGENCY_NORMAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +232,7 @@ int main(void)
 		cmocka_unit_test(bitmaps_agree_with_a_slow_one),
 		cmocka_unit_test(or_counts_what_is_new),
 		cmocka_unit_test(errors_gather_context_on_the_way_up),
+		cmocka_unit_test(what_was_urgent_is_ordinary_again),
 		cmocka_unit_test(a_watch_deleted_in_a_callback_is_not_called),
 		cmocka_unit_test(a_watch_replaced_between_wait_and_dispatch_is_not_called),
 	};

@@ -229,6 +229,20 @@ static void a_limited_rate_is_not_predicted_for_the_frozen_guest(void **state)
 	assert_true(m->sres.predicted_blackout_ns < m->limit_ns);
 }
 
+static void the_blackout_is_predicted_step_by_step(void **state)
+{
+	struct move *m = *state;
+	const struct mig_blackout *b = &m->sres.predicted;
+
+	m->src.nudge_ns = 123000;
+	move_run(m);
+	assert_int_equal(m->srv, 0);
+	assert_true(m->src.nudges > 0 && m->dst.nudges == 0);
+	assert_int_equal(b->stop_ns, 123000);
+	assert_true(b->save_ns > 0 && b->load_ns > 0 && b->send_ns >= b->load_ns);
+	assert_int_equal(m->sres.predicted_blackout_ns, b->total_ns);
+}
+
 /*
  * A round of the working set takes half a second, a tenth of which the link takes ahead, and leaves
  * all of it dirty again: the limit is far less.
@@ -558,6 +572,7 @@ int main(void)
 		MOVE_TEST(a_writing_guest_arrives_page_for_page),
 		MOVE_TEST(a_limited_move_takes_its_time),
 		MOVE_TEST(a_limited_rate_is_not_predicted_for_the_frozen_guest),
+		MOVE_TEST(the_blackout_is_predicted_step_by_step),
 		MOVE_TEST(a_guest_that_writes_too_fast_is_slowed_down),
 		MOVE_TEST(a_guest_slowed_down_in_vain_gets_all_of_its_time_back),
 		MOVE_TEST(a_move_says_how_it_travelled),
