@@ -44,7 +44,7 @@ point "the console says when the guest is gone" 'does not live here any more' bu
 point "Linux says that it panicked" "kernel panicked" panic.status
 point "its last words are on the console" 'end Kernel panic' panic.console
 point "reset starts it again" 'asked for from outside' panic.after
-point "the kernel logs to hvc0 from its first line on" 'Linux version 6' hvc.console
+point "the first lines, on the serial port, are on the console too" 'Linux version 6' hvc.console
 point "what is typed reaches hvc0 and is answered" '^lab: heard one' hvc.console
 point "the guest moves" '^guest hvc moved to 127.0.0.1' hvc.move
 point "there its scrollback came along" '^lab: heard one' hvc.there
