@@ -20,7 +20,7 @@ END
 cp "$lab_tests/life-inside" "$dir/script"
 lab_host_start life --memory 2G
 trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
-lab_host_wait life "$lab_host_pid" "${LAB_TIMEOUT:-400}" || lab_host_explain life
+lab_host_wait life "$lab_host_pid" "${LAB_TIMEOUT:-1200}" || lab_host_explain life
 trap - EXIT
 
 n=0 bad=0
