@@ -7,6 +7,7 @@
 #include "bench/verify.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "bench/guest/page.h"
 
 #define VERIFY_CHUNK (1ull << 20)
+#define VERIFY_PARTS 8 /* at most, threads that compare */
 
 bool verify_passed(const struct verify_result *v)
 {
@@ -90,37 +92,77 @@ static void verify_chunk(const struct bench_header *h, const uint8_t *a, const u
 	}
 }
 
-/* One region; @buf holds two chunks. */
-static int verify_region(const struct observed *from, const struct observed *to, uint32_t i,
-	uint8_t *buf, struct verify_result *v, struct err *e)
+/* A share of every region, and a thread's own findings in it. */
+struct verify_part {
+	const struct observed *from, *to;
+	unsigned part, parts;
+	struct verify_result v;
+	struct err e;
+	int rc;
+};
+
+/* The part's share of region @i; @buf holds two chunks. */
+static int verify_region(struct verify_part *p, uint32_t i, uint8_t *buf)
 {
-	const struct observe_region *a = &from->region[i], *b = &to->region[i];
-	uint64_t at = 0, n;
+	const struct observe_region *a = &p->from->region[i], *b = &p->to->region[i];
+	uint64_t share = (a->size / p->parts + VERIFY_CHUNK - 1) & ~(VERIFY_CHUNK - 1);
+	uint64_t at = share * p->part, end = p->part + 1 < p->parts ? at + share : a->size, n;
 	int rc = 0;
 
-	for (; at < a->size && rc == 0; at += n) {
-		uint64_t da = verify_next(from->fd, a->fd_offset + at, a->fd_offset + a->size);
-		uint64_t db = verify_next(to->fd, b->fd_offset + at, b->fd_offset + b->size);
+	end = end < a->size ? end : a->size;
+	for (; at < end && rc == 0; at += n) {
+		uint64_t da = verify_next(p->from->fd, a->fd_offset + at, a->fd_offset + end);
+		uint64_t db = verify_next(p->to->fd, b->fd_offset + at, b->fd_offset + end);
 
 		da -= a->fd_offset;
 		db -= b->fd_offset;
 		at = (da < db ? da : db) & ~(BENCH_PAGE_SIZE - 1);
-		n = a->size - at < VERIFY_CHUNK ? a->size - at : VERIFY_CHUNK;
+		n = end - at < VERIFY_CHUNK ? end - at : VERIFY_CHUNK;
 		if (n == 0)
 			break;
-		rc = verify_read(from->fd, buf, n, a->fd_offset + at, e);
+		rc = verify_read(p->from->fd, buf, n, a->fd_offset + at, &p->e);
 		if (rc == 0)
-			rc = verify_read(to->fd, buf + VERIFY_CHUNK, n, b->fd_offset + at, e);
+			rc = verify_read(
+				p->to->fd, buf + VERIFY_CHUNK, n, b->fd_offset + at, &p->e);
 		if (rc == 0)
-			verify_chunk(&to->h, buf, buf + VERIFY_CHUNK, n, a->gpa + at, v);
+			verify_chunk(&p->to->h, buf, buf + VERIFY_CHUNK, n, a->gpa + at, &p->v);
 	}
 	return rc;
 }
 
+static void *verify_part(void *arg)
+{
+	struct verify_part *p = arg;
+	uint8_t *buf = malloc(2 * VERIFY_CHUNK);
+
+	p->rc = buf ? 0 : err_set(&p->e, -ENOMEM, "no memory to compare the guest's");
+	for (uint32_t i = 0; i < p->from->nregions && p->rc == 0; i++)
+		p->rc = verify_region(p, i, buf);
+	free(buf);
+	return NULL;
+}
+
+static void verify_add(struct verify_result *to, const struct verify_result *v)
+{
+	if (v->pages_differ && (!to->pages_differ || v->first_differ < to->first_differ))
+		to->first_differ = v->first_differ;
+	to->pages_compared += v->pages_compared;
+	to->pages_differ += v->pages_differ;
+}
+
+/*
+ * The guest stands still at both ends, so the parts only read, and each writes to its own struct;
+ * pthread_join() is the fence before they are added up. A thread that cannot be had is done
+ * without.
+ */
 int verify_compare(const struct observed *from, const struct observed *to, struct verify_result *v,
 	struct err *e)
 {
-	uint8_t *buf;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned parts = cpus < 1 ? 1 : cpus < VERIFY_PARTS ? (unsigned)cpus : VERIFY_PARTS;
+	struct verify_part part[VERIFY_PARTS];
+	bool beside[VERIFY_PARTS] = { 0 };
+	pthread_t thread[VERIFY_PARTS];
 	int rc = 0;
 
 	if (from->nregions != to->nregions)
@@ -129,12 +171,22 @@ int verify_compare(const struct observed *from, const struct observed *to, struc
 		if (from->region[i].gpa != to->region[i].gpa ||
 			from->region[i].size != to->region[i].size)
 			return err_set(e, -EPROTO, "the guest has other memory at the target");
-	buf = malloc(2 * VERIFY_CHUNK);
-	if (!buf)
-		return err_set(e, -ENOMEM, "no memory to compare the guest's");
-	for (uint32_t i = 0; i < from->nregions && rc == 0; i++)
-		rc = verify_region(from, to, i, buf, v, e);
-	free(buf);
+	for (unsigned i = 0; i < parts; i++)
+		part[i] = (struct verify_part){ .from = from, .to = to, .part = i, .parts = parts };
+	for (unsigned i = 1; i < parts; i++)
+		beside[i] = pthread_create(&thread[i], NULL, verify_part, &part[i]) == 0;
+	for (unsigned i = 0; i < parts; i++) {
+		if (beside[i])
+			pthread_join(thread[i], NULL);
+		else
+			verify_part(&part[i]);
+		verify_add(v, &part[i].v);
+		if (rc == 0 && part[i].rc < 0) {
+			rc = part[i].rc;
+			if (e)
+				*e = part[i].e;
+		}
+	}
 	return rc;
 }
 

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +24,13 @@
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
 #include "hv/ctl/client.h"
+#include "hv/vm/place.h"
 
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
 
 struct incoming_args {
 	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk,
-		*max_moves;
+		*max_moves, *place;
 	bool overcommit, encrypt;
 };
 
@@ -43,7 +45,8 @@ enum {
 	INCOMING_TLS,
 	INCOMING_PSK,
 	INCOMING_ENCRYPT,
-	INCOMING_MOVES
+	INCOMING_MOVES,
+	INCOMING_PLACE
 };
 
 static const struct argp_option incoming_options[] = {
@@ -61,6 +64,7 @@ static const struct argp_option incoming_options[] = {
 	{ .name = "psk", .key = INCOMING_PSK, .arg = "FILE", .doc = "As of receive" },
 	{ .name = "encrypt", .key = INCOMING_ENCRYPT, .doc = "As of receive" },
 	{ .name = "max-moves", .key = INCOMING_MOVES, .arg = "N", .doc = "As of receive" },
+	{ .name = "vcpu-cpus", .key = INCOMING_PLACE, .arg = "CPUS", .doc = "As of receive" },
 	{ 0 },
 };
 
@@ -80,6 +84,7 @@ static error_t incoming_option(int key, char *arg, struct argp_state *state)
 	case INCOMING_PSK: a->psk = arg; break;
 	case INCOMING_ENCRYPT: a->encrypt = true; break;
 	case INCOMING_MOVES: a->max_moves = arg; break;
+	case INCOMING_PLACE: a->place = arg; break;
 	case ARGP_KEY_END:
 		if (!a->fd)
 			argp_error(state, "--fd is missing");
@@ -109,6 +114,35 @@ static int incoming_fd(const char *text, int *fd, struct err *e)
 	return 0;
 }
 
+/*
+ * Where its vCPUs run is this host's to say: by --vcpu-cpus; else by the definition that it keeps
+ * of a guest of that name, if it still can be done. What is said of vCPUs that it lacks is nothing.
+ */
+static int incoming_vcpus(const struct incoming_args *a, struct vm_config *c, struct err *e)
+{
+	struct vm_config *kept = NULL;
+	struct inifile_moved m;
+	struct err why = { 0 };
+	int rc = 0;
+
+	if (a->place) {
+		rc = cmd_guest_key(c, "vcpu-cpus", a->place, e);
+	} else if (!(kept = calloc(1, sizeof(*kept)))) {
+		rc = err_set(e, -ENOMEM, "no memory for a definition");
+	} else if (state_load(c->name, kept, &m, NULL) == 0) {
+		if (place_fits(kept->place, &cpus_host, &why) == 0)
+			memcpy(c->place, kept->place, sizeof(c->place));
+		else
+			log_warn("the vCPUs of guest %s are not placed as its definition kept here "
+				 "says: %s",
+				c->name, why.msg);
+	}
+	free(kept);
+	if (rc == 0)
+		place_trim(c->place, c->cpus);
+	return rc;
+}
+
 /* The definition that came, with what is this host's to say. */
 static int incoming_decode(const struct incoming_args *a, const struct rdv_offer *offer,
 	struct vm_config *c, struct err *e)
@@ -126,7 +160,9 @@ static int incoming_decode(const struct incoming_args *a, const struct rdv_offer
 	else if (strcmp(c->serial, "stdio") == 0)
 		strcpy(c->serial, "socket"); /* the terminal stayed behind */
 	if (rc == 0)
-		rc = cmd_tracking_parse(a->tracking, &c->tracking, e);
+		rc = cmd_guest_key(c, "dirty-tracking", a->tracking, e);
+	if (rc == 0)
+		rc = incoming_vcpus(a, c, e);
 	c->overcommit = a->overcommit;
 	c->arriving = true;
 	return rc ? rc : vm_config_check(c, e);
@@ -316,6 +352,18 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 	return rc;
 }
 
+/* Why the peer was refused: the receiver says it, who bounds how often; without one we do. */
+static int incoming_refused(int notify_fd, const char *peer, struct err *e)
+{
+	char word[1 + ERR_MSG_MAX];
+	int n = snprintf(word, sizeof(word), "R%s", e->msg);
+
+	if (notify_fd >= 0 && write(notify_fd, word, (size_t)n) == n)
+		return CMD_FAIL;
+	err_wrap(e, "refused %s", peer);
+	return cmd_fail(e);
+}
+
 int cmd_incoming(int argc, char **argv)
 {
 	struct incoming_args args = { .tracking = "auto", .max_moves = "8" };
@@ -330,6 +378,7 @@ int cmd_incoming(int argc, char **argv)
 	struct err e = { 0 };
 	int fd = -1, rc;
 
+	pthread_setname_np(pthread_self(), "watari"); /* receive started it as /proc/self/exe */
 	cmd_parse(&incoming_argp, argc, argv, &args);
 	rc = offer ? incoming_fd(args.fd, &fd, &e) : err_set(&e, -ENOMEM, "no memory for an offer");
 	if (rc == 0 && args.notify_fd)
@@ -346,14 +395,15 @@ int cmd_incoming(int argc, char **argv)
 		rc = m.signal_fd = guest_signals(&e);
 	if (rc >= 0 && (rc = rdv_welcome(&m.chan, fd, &want, INCOMING_OFFER_NS, &e)) == 0)
 		rc = incoming_build(&args, &m, offer, &e);
-	if (rc < 0 && peer[0])
-		err_wrap(&e, "refused %s", peer);
 	if (rc == 1 && m.notify_fd >= 0)
 		(void)!write(m.notify_fd, "C", 1); /* only checked */
 	if (rc || offer->definition) {
 		ctl_slot_close(&slot);
 		ctl_claim_drop(&claim);
-		rc = rc < 0 ? cmd_fail(&e) : CMD_OK;
+		if (rc < 0)
+			rc = peer[0] ? incoming_refused(m.notify_fd, peer, &e) : cmd_fail(&e);
+		else
+			rc = CMD_OK;
 	} else {
 		m.offer = offer;
 		m.listen_host = host;

@@ -16,24 +16,29 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hv/base/clock.h"
 #include "hv/base/log.h"
 #include "hv/base/loop.h"
 #include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/listen.h"
+#include "hv/cmd/refusals.h"
 #include "hv/cmd/waiting.h"
 #include "hv/ctl/slots.h"
 #include "hv/migrate/rendezvous.h"
+#include "hv/vm/place.h"
 
 #define RECEIVE_GREETING 16 /* peers that have not brought a guest yet */
 #define RECEIVE_REFUSED  16 /* refused peers that have not hung up */
 #define RECEIVE_COMING   (RECEIVE_GREETING + CTL_SLOTS_MAX)
 
 struct receive_args {
-	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk, *max_moves;
+	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk, *max_moves,
+		*place;
 	struct chan_want secure;
 	bool trust, once, overcommit, encrypt;
 };
@@ -46,6 +51,7 @@ struct receive_slot {
 	bool proven;    /* its peer is who it may be, and speaks our protocol */
 	bool greeting;  /* a child that has not told of a guest */
 	uint64_t since; /* order of arrival */
+	char peer[XPORT_HOST_MAX];
 };
 
 struct receive {
@@ -53,6 +59,8 @@ struct receive {
 	struct loop *loop;
 	int fd, signal_fd;
 	struct waiting *waiting;
+	int timer; /* of what is said of the refused */
+	struct refusals refusals;
 	uint64_t arrivals;
 	struct receive_slot coming[RECEIVE_COMING];
 	struct receive_slot refused[RECEIVE_REFUSED];
@@ -70,7 +78,8 @@ enum {
 	RECEIVE_TLS,
 	RECEIVE_PSK,
 	RECEIVE_ENCRYPT,
-	RECEIVE_MOVES
+	RECEIVE_MOVES,
+	RECEIVE_PLACE
 };
 
 static const struct argp_option receive_options[] = {
@@ -97,6 +106,11 @@ static const struct argp_option receive_options[] = {
 		.key = RECEIVE_MOVES,
 		.arg = "N",
 		.doc = "Let at most N guests be on their way to this host at once, 1 to 64 (default 8)" },
+	{ .name = "vcpu-cpus",
+		.key = RECEIVE_PLACE,
+		.arg = "CPUS|VCPU:CPUS[,...]|any",
+		.doc = "Where the threads of the virtual CPUs of arriving guests run (default: as the "
+		       "definition that this host keeps of the guest says, else any)" },
 	{ .name = "overcommit",
 		.key = RECEIVE_OVERCOMMIT,
 		.doc = "Do not refuse a guest larger than the memory that is free" },
@@ -143,6 +157,7 @@ static error_t receive_option(int key, char *arg, struct argp_state *state)
 	case RECEIVE_PSK: a->psk = arg; break;
 	case RECEIVE_ENCRYPT: a->encrypt = true; break;
 	case RECEIVE_MOVES: a->max_moves = arg; break;
+	case RECEIVE_PLACE: a->place = arg; break;
 	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
 	case ARGP_KEY_END:
 		if (!a->listen)
@@ -180,9 +195,62 @@ static struct receive_slot *receive_slot(struct receive_slot *slots, int n)
 	return NULL;
 }
 
+/* ---- telling of those refused ---------------------------------------------------------------- */
+
+static void receive_line(void *arg, const char *text)
+{
+	(void)arg;
+	log_warn("%s", text);
+}
+
+static void receive_peer(int fd, char peer[XPORT_HOST_MAX])
+{
+	if (rdv_host(fd, true, peer, NULL) < 0)
+		strcpy(peer, "a peer that is gone");
+}
+
+static void receive_tell(struct receive *r, const char *peer, const char *why)
+{
+	bool ran = r->refusals.end != 0;
+	const struct itimerspec when = { .it_value.tv_sec = REFUSALS_NS / NSEC_PER_SEC };
+
+	refusals_add(&r->refusals, peer, why, clock_mono_ns());
+	if (!ran)
+		timerfd_settime(r->timer, 0, &when, NULL);
+}
+
+static void receive_tell_rest(void *arg, uint32_t events)
+{
+	struct receive *r = arg;
+	uint64_t count;
+
+	(void)events;
+	if (read(r->timer, &count, sizeof(count)) == sizeof(count))
+		refusals_end(&r->refusals, UINT64_MAX);
+}
+
+static int receive_timer(struct receive *r, struct err *e)
+{
+	r->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (r->timer < 0)
+		return err_errno(e, "cannot make a timer");
+	return loop_add(r->loop, r->timer, EPOLLIN, receive_tell_rest, r, e);
+}
+
+/* The child's last word, written at once: why it refused. What is told is bounded here, not there.
+ */
+static void receive_told(struct receive_slot *s)
+{
+	char why[ERR_MSG_MAX];
+	ssize_t n = read(s->fd, why, sizeof(why) - 1);
+
+	why[n > 0 ? n : 0] = '\0';
+	receive_tell(s->r, s->peer, why);
+}
+
 /*
- * The child said "P", its peer is proven, "G", it has a guest, "A", that arrived, or "C", it only
- * checked; or its pipe closed without a word.
+ * The child said "P", its peer is proven, "G", it has a guest, "A", that arrived, "C", it only
+ * checked, or "R" and why it refused; or its pipe closed without a word.
  */
 static void receive_news(void *arg, uint32_t events)
 {
@@ -201,6 +269,8 @@ static void receive_news(void *arg, uint32_t events)
 		s->greeting = false;
 		return;
 	}
+	if (said && byte == 'R')
+		receive_told(s);
 	receive_slot_free(s);
 	if (!r->args->once)
 		return;
@@ -228,8 +298,10 @@ static void receive_refused_gone(void *arg, uint32_t events)
 static void receive_refuse(struct receive *r, int fd)
 {
 	struct receive_slot *s = receive_slot(r->refused, RECEIVE_REFUSED);
+	char peer[XPORT_HOST_MAX];
 
-	log_warn("a connection was refused: too many are knocking here at once");
+	receive_peer(fd, peer);
+	receive_tell(r, peer, "too many are knocking here at once");
 	rdv_turn_away(fd, &r->args->secure);
 	if (!s || loop_add(r->loop, fd, EPOLLIN, receive_refused_gone, s, NULL) < 0) {
 		/* all are taken by peers that keep still: the first of them has had its time */
@@ -261,6 +333,10 @@ static void receive_exec(const struct receive *r, int fd, int notify)
 	argv[n++] = (char *)(uintptr_t)r->args->max_moves;
 	argv[n++] = "--dirty-tracking";
 	argv[n++] = (char *)(uintptr_t)r->args->tracking;
+	if (r->args->place) {
+		argv[n++] = "--vcpu-cpus";
+		argv[n++] = (char *)(uintptr_t)r->args->place;
+	}
 	if (r->args->overcommit)
 		argv[n++] = "--overcommit";
 	if (r->args->rdma_device) {
@@ -300,6 +376,7 @@ static int receive_start(struct receive *r, int fd, struct receive_slot *s, stru
 		return e->code;
 	}
 	s->fd = pipe_fd[0];
+	receive_peer(fd, s->peer);
 	s->proven = false;
 	s->since = ++r->arrivals;
 	s->greeting = true;
@@ -335,7 +412,7 @@ static struct receive_slot *receive_place(struct receive *r)
 	}
 	if (!s)
 		return NULL;
-	log_warn("a connection that had not proven who it is was closed to make place for another");
+	receive_tell(r, s->peer, "it had not proven who it is when another needed its place");
 	if (s->pid > 0)
 		kill(s->pid, SIGKILL); /* not waited for yet, so the number is its own */
 	receive_slot_free(s);
@@ -352,11 +429,20 @@ static void receive_accept(void *arg, uint32_t events)
 		waiting_add(r->waiting, fd);
 }
 
+static void receive_shown_out(void *arg, int fd, const char *why)
+{
+	char peer[XPORT_HOST_MAX];
+
+	receive_peer(fd, peer);
+	receive_tell(arg, peer, why);
+}
+
 /* The connection @fd has something to say, and it is time for a process that listens. */
 static void receive_spoken(void *arg, int fd)
 {
 	struct receive *r = arg;
 	struct receive_slot *s = receive_place(r);
+	char peer[XPORT_HOST_MAX];
 	struct err e = { 0 };
 
 	if (!s) {
@@ -364,7 +450,8 @@ static void receive_spoken(void *arg, int fd)
 		return;
 	}
 	if (receive_start(r, fd, s, &e) < 0) {
-		log_error("%s", e.msg);
+		receive_peer(fd, peer);
+		receive_tell(r, peer, e.msg);
 		rdv_turn_away(fd, &r->args->secure);
 	} else if (r->args->once) {
 		loop_del(r->loop, r->fd);
@@ -416,13 +503,13 @@ static int receive_signals(struct receive *r, struct err *e)
 static int receive_check(struct receive_args *a, struct err *e)
 {
 	struct vm_config c = { .name = "any",
-		.cpus = 1,
+		.cpus = VM_CPUS_MAX,
 		.memory = GMEM_SIZE_MIN,
 		.kernel = "/any",
 		.serial = "none" };
 	struct xport_rdma rdma;
 	uint64_t most;
-	int rc = cmd_tracking_parse(a->tracking, &c.tracking, e);
+	int rc = cmd_guest_key(&c, "dirty-tracking", a->tracking, e);
 
 	if (rc == 0)
 		rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
@@ -432,6 +519,10 @@ static int receive_check(struct receive_args *a, struct err *e)
 	if (rc == 0 && a->serial)
 		rc = cmd_copy(c.serial, sizeof(c.serial), a->serial, "--serial", e);
 	if (rc == 0)
+		rc = cmd_guest_key(&c, "vcpu-cpus", a->place, e);
+	if (rc == 0)
+		rc = place_fits(c.place, &cpus_host, e);
+	if (rc == 0)
 		rc = vm_config_check(&c, e);
 	if (rc == 0)
 		rc = chan_want_parse(&a->secure, a->tls, a->psk, a->encrypt, e);
@@ -440,8 +531,12 @@ static int receive_check(struct receive_args *a, struct err *e)
 
 int cmd_receive(int argc, char **argv)
 {
+	static const struct waiting_ends ends = {
+		.spoken = receive_spoken,
+		.shown_out = receive_shown_out,
+	};
 	struct receive_args args = { .tracking = "auto", .max_moves = "8" };
-	struct receive r = { .args = &args, .fd = -1 };
+	struct receive r = { .args = &args, .fd = -1, .refusals.line = receive_line };
 	char text[CTL_ADDR_MAX];
 	struct err e = { 0 };
 	int rc;
@@ -455,8 +550,8 @@ int cmd_receive(int argc, char **argv)
 		return cmd_fail(&e);
 	r.fd = listen_open(args.listen, args.trust || args.secure.how != CHAN_PLAIN, text, &e);
 	r.loop = r.fd >= 0 ? loop_new(&e) : NULL;
-	if (!r.loop || receive_signals(&r, &e) < 0 ||
-		waiting_new(&r.waiting, r.loop, receive_spoken, &r, &e) < 0 ||
+	if (!r.loop || receive_signals(&r, &e) < 0 || receive_timer(&r, &e) < 0 ||
+		waiting_new(&r.waiting, r.loop, &ends, &r, &e) < 0 ||
 		loop_add(r.loop, r.fd, EPOLLIN, receive_accept, &r, &e) < 0) {
 		rc = cmd_fail(&e);
 		goto out;
@@ -464,6 +559,7 @@ int cmd_receive(int argc, char **argv)
 	printf("listening on %s\n", text);
 	fflush(stdout);
 	rc = loop_run(r.loop);
+	refusals_end(&r.refusals, UINT64_MAX);
 out:
 	loop_free(r.loop); /* the descriptors end with the process */
 	return rc;

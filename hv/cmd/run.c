@@ -18,6 +18,7 @@
 #include "hv/cmd/guest_main.h"
 #include "hv/cmd/state_dir.h"
 #include "hv/ctl/history.h"
+#include "hv/vm/place.h"
 
 struct run_args {
 	struct define_args define;
@@ -174,7 +175,8 @@ static int run_config(
 		return rc;
 	if (c->initrd[0] && (rc = run_check_file("initrd", c->initrd, e)) < 0)
 		return rc;
-	if ((rc = backing_check(&c->backing, c->memory, e)) < 0)
+	if ((rc = backing_check(&c->backing, c->memory, e)) < 0 ||
+		(rc = place_fits(c->place, &cpus_host, e)) < 0)
 		return rc;
 	return gmem_check_size(c->memory, vm_config_overcommit(c), e);
 }

@@ -45,6 +45,22 @@ static void status_line(const char *label, const json_t *v, enum status_form for
 	}
 }
 
+static void status_vcpus(const json_t *vcpus)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(vcpus, i, v)
+	{
+		char label[32];
+
+		snprintf(label, sizeof(label), "vcpu %zu", i);
+		printf("%-16sthread %lld on CPUs %s\n", label,
+			(long long)json_integer_value(json_object_get(v, "thread")),
+			json_string_value(json_object_get(v, "host_cpus")));
+	}
+}
+
 static void status_tell(const char *name, const json_t *answer)
 {
 	const json_t *move = json_object_get(answer, "migration");
@@ -57,6 +73,7 @@ static void status_tell(const char *name, const json_t *answer)
 		if (v && (text ? json_is_string(v) : json_is_integer(v)))
 			status_line(status_lines[i].label, v, status_lines[i].form);
 	}
+	status_vcpus(json_object_get(answer, "vcpus"));
 	if (json_is_true(json_object_get(answer, "panicked")))
 		printf("%-16sthe guest's kernel panicked\n", "panicked");
 	if (json_is_string(json_object_get(move, "to")))

@@ -44,6 +44,20 @@ static void guest_status_move(struct ctl_guest *g, json_t *j)
 	json_object_set_new(j, "migration", m);
 }
 
+static void guest_status_vcpus(struct ctl_guest *g, json_t *j)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < vm_config(g->vm)->cpus; i++) {
+		struct vm_vcpu_where w;
+
+		vm_vcpu_where(g->vm, i, &w);
+		json_array_append_new(list, json_pack("{s:i,s:i,s:s}", "vcpu", (int)i, "thread",
+						    (int)w.tid, "host_cpus", w.cpus));
+	}
+	json_object_set_new(j, "vcpus", list);
+}
+
 void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 {
 	const struct vm_config *cfg = vm_config(g->vm);
@@ -62,6 +76,7 @@ void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 		"tracking", info.tracking, "uptime_ns", (json_int_t)info.age_ns, "here_ns",
 		(json_int_t)(clock_mono_ns() - g->since_ns), "serial", cfg->serial, "console",
 		vm_console_name(cfg->console), "kernel", cfg->kernel);
+	guest_status_vcpus(g, j);
 	if (j && g->move && !g->arriving)
 		guest_status_move(g, j);
 	if (g->in_doubt[0])

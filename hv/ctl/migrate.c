@@ -2,12 +2,9 @@
 /*
  * Owns the thread of a move (see migrate.h). Must never touch the loop or a client from that
  * thread: it leaves a snapshot and rings the eventfd.
- * Next in the flow: hv/migrate/move.c.
+ * Next in the flow: hv/migrate/move.c; migrate_news.c, on the loop's thread.
  */
-#include "hv/ctl/migrate.h"
-
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,51 +14,10 @@
 
 #include "hv/base/clock.h"
 #include "hv/base/log.h"
-#include "hv/ctl/cancel.h"
 #include "hv/ctl/history.h"
-#include "hv/ctl/preflight.h"
+#include "hv/ctl/migrate_parts.h"
 #include "hv/ctl/proto.h"
-#include "hv/migrate/cancel.h"
 #include "hv/vm/balloon.h"
-
-#define MOVE_PROGRESS_NS (100 * NSEC_PER_MSEC)
-
-struct ctl_move {
-	struct loop *loop;
-	struct vm *vm;
-	struct ctl_move_hooks hooks;
-	struct ctl_addr to; /* leaving only */
-	bool leaving;
-	int efd;
-	pthread_t thread;
-	int cancel;                  /* atomic, see mig_source_args */
-	struct ctl_cancel cancelled; /* who waits to hear of it */
-	/* the move's thread only, until done */
-	struct ctl_turn turn; /* leaving only */
-	struct mig_vm_ops ops;
-	struct mig_source_args source;
-	struct mig_target_args target;
-	struct rdv_offer offer;
-	struct chan *chan; /* the rendezvous of an arrival */
-	char listen_host[CTL_HOST_MAX], from[XPORT_HOST_MAX];
-	struct mig_result result;
-	struct err err;
-	int rc;
-	/* under the lock */
-	pthread_mutex_t lock;
-	struct mig_progress progress;
-	const char *transport; /* chosen; "" before */
-	char note[CHOOSE_NOTE_MAX];
-	char waits[CTL_SLOTS_TEXT];     /* for what, before it begins; "" : for nothing */
-	struct ctl_preflight preflight; /* set before the thread starts */
-	struct pf_report report;
-	bool saved, landed, done, checked;
-	/* the loop's thread only */
-	bool told_choice, told_checks;
-	char told_waits[CTL_SLOTS_TEXT];
-	uint64_t told_ns;
-	enum mig_phase told_phase;
-};
 
 /* The machine behind the `void *vm` of our save(): found through the move it belongs to. */
 static int move_save(void *arg, struct wbuf *w, struct err *e)
@@ -72,9 +28,7 @@ static int move_save(void *arg, struct wbuf *w, struct err *e)
 	pthread_mutex_lock(&m->lock);
 	m->saved = true;
 	pthread_mutex_unlock(&m->lock);
-	/*
-	 * All vCPUs are stopped, so this answer is final. A guest that powered off or rebooted on
-	 * its way is this host's to deal with: its event does not travel.
+	/* vCPUs are stopped, so this is final. Who powered off or rebooted stays: no event travels.
 	 */
 	vm_info(m->vm, &info);
 	if (info.hold & VM_HOLD_STOPPED)
@@ -100,6 +54,11 @@ static void move_track_stop(void *arg)
 static void move_throttle(void *arg, unsigned share)
 {
 	vm_mig_ops.throttle(((struct ctl_move *)arg)->vm, share);
+}
+
+static uint64_t move_nudge(void *arg)
+{
+	return vm_mig_ops.nudge(((struct ctl_move *)arg)->vm);
 }
 
 static int move_freeze(void *arg, struct err *e)
@@ -145,6 +104,7 @@ static const struct mig_vm_ops move_vm_ops = {
 	.track_harvest = move_track_harvest,
 	.track_stop = move_track_stop,
 	.throttle = move_throttle,
+	.nudge = move_nudge,
 	.freeze = move_freeze,
 	.thaw = move_thaw,
 	.freeze_abandon = move_freeze_abandon,
@@ -305,7 +265,7 @@ static void *move_thread(void *arg)
 	return NULL;
 }
 
-static void move_free(struct ctl_move *m)
+void move_free(struct ctl_move *m)
 {
 	if (m->efd >= 0) {
 		loop_del(m->loop, m->efd);
@@ -315,80 +275,6 @@ static void move_free(struct ctl_move *m)
 	ctl_turn_end(&m->turn);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
-}
-
-/* Once the choice is made nothing writes it any more, so the lock is not held while it is told. */
-static void move_tell_choice(struct ctl_move *m)
-{
-	bool known;
-
-	pthread_mutex_lock(&m->lock);
-	known = m->transport[0] != '\0';
-	pthread_mutex_unlock(&m->lock);
-	if (!known || m->told_choice)
-		return;
-	m->told_choice = true;
-	if (m->hooks.chosen)
-		m->hooks.chosen(m->hooks.arg, m->transport, m->note);
-}
-
-static void move_tell_waits(struct ctl_move *m)
-{
-	char waits[CTL_SLOTS_TEXT];
-
-	ctl_move_waits(m, waits);
-	if (strcmp(waits, m->told_waits) == 0)
-		return;
-	strcpy(m->told_waits, waits);
-	if (waits[0] && m->hooks.waiting)
-		m->hooks.waiting(m->hooks.arg, waits);
-}
-
-static void move_tell_checks(struct ctl_move *m)
-{
-	bool known;
-
-	pthread_mutex_lock(&m->lock);
-	known = m->checked;
-	pthread_mutex_unlock(&m->lock);
-	if (!known || m->told_checks)
-		return;
-	m->told_checks = true;
-	if (m->hooks.checked)
-		m->hooks.checked(m->hooks.arg, &m->report);
-}
-
-static void move_news(void *arg, uint32_t events)
-{
-	struct ctl_move *m = arg;
-	struct mig_progress p;
-	uint64_t count, now = clock_mono_ns();
-	bool done;
-
-	(void)events;
-	if (read(m->efd, &count, sizeof(count)) < 0)
-		return;
-	move_tell_waits(m);
-	move_tell_choice(m);
-	move_tell_checks(m);
-	pthread_mutex_lock(&m->lock);
-	p = m->progress;
-	done = m->done;
-	pthread_mutex_unlock(&m->lock);
-	if (!done) {
-		if (p.phase == m->told_phase && now - m->told_ns < MOVE_PROGRESS_NS)
-			return;
-		m->told_phase = p.phase;
-		m->told_ns = now;
-		if (m->hooks.progress)
-			m->hooks.progress(m->hooks.arg, &p);
-		return;
-	}
-	pthread_join(m->thread, NULL);
-	/* before done(): then the next request of who is answered here finds the move gone */
-	ctl_cancel_ended(&m->cancelled, &m->err);
-	m->hooks.done(m->hooks.arg, m->rc, &m->result, &m->err);
-	move_free(m);
 }
 
 static struct ctl_move *move_new(
@@ -519,78 +405,4 @@ int ctl_move_arrive(struct ctl_move **out, struct loop *l, struct vm *vm, struct
 	}
 	*out = m;
 	return 0;
-}
-
-bool ctl_move_cancel(struct ctl_move *m)
-{
-	return mig_cancel(&m->cancel);
-}
-
-void ctl_move_cancel_for(struct ctl_move *m, struct ctl_conn *c)
-{
-	struct mig_progress p;
-	struct err e = { 0 };
-
-	if (!m->leaving)
-		err_set(&e, -EBUSY,
-			"guest '%s' is arriving here: cancel its move where it comes from, %s",
-			vm_config(m->vm)->name, m->from);
-	else if (!ctl_move_cancel(m))
-		err_set(&e, -EALREADY,
-			"it is too late: guest '%s' has been handed over to the target",
-			vm_config(m->vm)->name);
-	if (e.code) {
-		ctl_conn_refuse(c, &e);
-		return;
-	}
-	ctl_move_look(m, NULL, NULL, &p);
-	ctl_cancel_wait(&m->cancelled, c, p.phase);
-}
-
-void ctl_move_forget(struct ctl_move *m, const struct ctl_conn *c)
-{
-	ctl_cancel_forget(&m->cancelled, c);
-}
-
-void ctl_move_waits(struct ctl_move *m, char *waits)
-{
-	pthread_mutex_lock(&m->lock);
-	strcpy(waits, m->waits);
-	pthread_mutex_unlock(&m->lock);
-}
-
-bool ctl_move_landed(struct ctl_move *m)
-{
-	bool landed;
-
-	pthread_mutex_lock(&m->lock);
-	landed = m->landed;
-	pthread_mutex_unlock(&m->lock);
-	return landed;
-}
-
-void ctl_move_look(
-	struct ctl_move *m, struct ctl_addr *to, const char **transport, struct mig_progress *p)
-{
-	if (to)
-		*to = m->to;
-	pthread_mutex_lock(&m->lock);
-	if (transport)
-		*transport = m->transport;
-	*p = m->progress;
-	pthread_mutex_unlock(&m->lock);
-}
-
-int ctl_move_lock(struct ctl_move *m, struct err *e)
-{
-	pthread_mutex_lock(&m->lock);
-	if (!m->saved)
-		return 0;
-	pthread_mutex_unlock(&m->lock);
-	return err_set(e, -EBUSY, "the guest is being handed over this very moment; ask again");
-}
-
-void ctl_move_unlock(struct ctl_move *m)
-{
-	pthread_mutex_unlock(&m->lock);
 }

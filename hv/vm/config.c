@@ -13,6 +13,7 @@
 #include "hv/base/section.h"
 #include "hv/mem/gmem.h"
 #include "hv/vm/config_parts.h"
+#include "hv/vm/place.h"
 
 #define CONFIG_SECTION "config"
 #define CONFIG_VERSION 5u
@@ -102,6 +103,8 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 	if (c->console > VM_CONSOLE_VIRTIO)
 		return err_set(e, -EINVAL, "console %d is unknown", (int)c->console);
 	r = config_check_serial(c->serial, e);
+	if (!r)
+		r = place_check(c->place, c->cpus, e);
 	return r ? r : config_check_devices(c, e);
 }
 

@@ -20,6 +20,7 @@
 #define VM_CPUS_MAX    254 /* xAPIC ids without remapping */
 #define VM_PATH_MAX    1024
 #define VM_CMDLINE_MAX 2048
+#define VM_PLACE_MAX   4096 /* 254 vCPUs, each with CPUs of its own, take 2.5 KB */
 
 #define VM_DISKS_MAX       16
 #define VM_NETS_MAX        8
@@ -71,6 +72,7 @@ struct vm_config {
 	/* Of this host, does not travel: */
 	enum vm_tracking tracking;
 	bool overcommit;
+	char place[VM_PLACE_MAX]; /* where its vCPUs run, as place.h has it; "": anywhere */
 	bool arriving; /* its state will be loaded: what the source still holds is left alone */
 };
 

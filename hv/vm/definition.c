@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #include "hv/base/size.h"
+#include "hv/vm/place.h"
 
 /* How a key's value is written. */
 enum def_kind {
@@ -25,6 +26,7 @@ enum def_kind {
 	DEF_MEMORY,
 	DEF_MAC,
 	DEF_TRACKING,
+	DEF_PLACE, /* "any", or as place.h has it */
 	DEF_CONSOLE,
 };
 
@@ -40,6 +42,7 @@ struct def_key {
 static const struct def_key def_guest[] = {
 	{ "name", DEF_TEXT, DEF_FIELD(vm_config, name), 0, 0 },
 	{ "cpus", DEF_COUNT, DEF_FIELD(vm_config, cpus), 1, VM_CPUS_MAX },
+	{ "vcpu-cpus", DEF_PLACE, DEF_FIELD(vm_config, place), 0, 0 },
 	{ "memory", DEF_MEMORY, 0, 0, 0, 0 },
 	{ "kernel", DEF_PATH, DEF_FIELD(vm_config, kernel), 0, 0 },
 	{ "initrd", DEF_PATH, DEF_FIELD(vm_config, initrd), 0, 0 },
@@ -163,6 +166,19 @@ static int def_track(struct vm_config *c, const char *value, struct err *e)
 	return err_set(e, -EINVAL, "dirty tracking '%s' is none of auto, ring, log", value);
 }
 
+/* Numbers of vCPUs are judged with the key "cpus", by vm_config_check(). */
+static int def_place(const struct def_key *k, char *dst, const char *value, struct err *e)
+{
+	int rc;
+
+	if (strcmp(value, "any") == 0)
+		return def_text(k, dst, "", e);
+	if (value[0] == '\0')
+		return err_set(e, -EINVAL, "%s is empty; \"any\" is no placement", k->key);
+	rc = place_check(value, VM_CPUS_MAX, e);
+	return rc ? rc : def_text(k, dst, value, e);
+}
+
 static int def_line(struct vm_config *c, const char *value, struct err *e)
 {
 	for (size_t i = 0; i < sizeof(def_console) / sizeof(def_console[0]); i++) {
@@ -198,6 +214,7 @@ static int def_value(struct vm_config *c, const struct def_key *k, void *field, 
 		return backing_parse(value, &c->memory, &c->backing, e);
 	case DEF_MAC: return def_mac(field, value, e);
 	case DEF_TRACKING: return def_track(c, value, e);
+	case DEF_PLACE: return def_place(k, field, value, e);
 	case DEF_CONSOLE: return def_line(c, value, e);
 	}
 	return -EINVAL;
@@ -317,6 +334,7 @@ static void def_item(struct vm_def_item *it, const struct vm_config *c, const st
 		sprintf(buf, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
 		break;
 	case DEF_TRACKING: it->text = def_tracking[c->tracking]; break;
+	case DEF_PLACE: it->text = c->place[0] ? c->place : "any"; break;
 	case DEF_CONSOLE: it->text = def_console[c->console]; break;
 	}
 }

@@ -78,6 +78,7 @@ static void *throttle_thread(void *arg)
 	struct vm *vm = arg;
 	uint64_t from, to;
 
+	pthread_setname_np(pthread_self(), "throttle");
 	urgency_set(
 		URGENCY_HIGH); /* it sleeps nearly always, and each wake-up that is late counts */
 	pthread_mutex_lock(&vm->lock);

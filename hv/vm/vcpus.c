@@ -25,10 +25,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "hv/base/clock.h"
 #include "hv/base/urgency.h"
 #include "hv/vm/internal.h"
+#include "hv/vm/place.h"
 
 /*
  * A standard signal on purpose: a real-time one is queued, and fails with EAGAIN when the user's
@@ -36,6 +39,8 @@
  * owner for urgent data).
  */
 #define VM_KICK SIGURG
+
+#define VM_NUDGE_NS (20 * NSEC_PER_MSEC) /* longer than this it is not waited for */
 
 static void vm_kick_handler(int sig)
 {
@@ -105,6 +110,11 @@ static void vcpu_left(struct vm_cpu *c)
 
 	pthread_mutex_lock(&vm->lock);
 	c->in_guest = false;
+	if (c->nudged) {
+		c->nudged = false;
+		if (--vm->nudged == 0)
+			pthread_cond_broadcast(&vm->idle);
+	}
 	if (--vm->running == 0) {
 		pthread_cond_broadcast(&vm->idle);
 		if (vm->event != VM_EVENT_NONE)
@@ -157,6 +167,9 @@ int vm_vcpus_start(struct vm *vm, struct err *e)
 			return r;
 		vm->cpu[i].vm = vm;
 		vm->ncpu = i + 1;
+		r = place_of(vm->cfg.place, i, &cpus_host, &vm->cpu[i].place, e);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -172,13 +185,21 @@ void vm_vcpus_stop(struct vm *vm)
 
 static int vcpu_thread_start(struct vm *vm, unsigned i, struct err *e)
 {
+	struct vm_cpu *c = &vm->cpu[i];
+	pthread_attr_t attr;
 	char name[16];
-	int r = pthread_create(&vm->cpu[i].thread, NULL, vcpu_thread, &vm->cpu[i]);
+	int r;
 
+	/* From its birth, so that not even what it does before it parks is done elsewhere. */
+	pthread_attr_init(&attr);
+	if (CPU_COUNT(&c->place))
+		pthread_attr_setaffinity_np(&attr, sizeof(c->place), &c->place);
+	r = pthread_create(&c->thread, &attr, vcpu_thread, c);
+	pthread_attr_destroy(&attr);
 	if (r)
 		return err_set(e, -r, "cannot start the thread of vCPU %u: %s", i, strerror(r));
 	snprintf(name, sizeof(name), "vcpu%u", i);
-	pthread_setname_np(vm->cpu[i].thread, name);
+	pthread_setname_np(c->thread, name);
 	vm->nthread = i + 1;
 	return 0;
 }
@@ -201,6 +222,18 @@ int vm_threads_start(struct vm *vm, struct err *e)
 		r = vcpu_thread_start(vm, i, e);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return r;
+}
+
+void vm_vcpu_where(struct vm *vm, unsigned i, struct vm_vcpu_where *out)
+{
+	cpu_set_t s;
+
+	pthread_mutex_lock(&vm->lock);
+	out->tid = vm->cpu[i].tid;
+	pthread_mutex_unlock(&vm->lock);
+	if (pthread_getaffinity_np(vm->cpu[i].thread, sizeof(s), &s) != 0)
+		CPU_ZERO(&s);
+	cpus_format(&s, out->cpus, sizeof(out->cpus));
 }
 
 void vm_vcpus_hurry(struct vm *vm)
@@ -240,6 +273,37 @@ int vm_hold(struct vm *vm, enum vm_hold why, struct err *e)
 		pthread_cond_wait(&vm->idle, &vm->lock);
 	pthread_mutex_unlock(&vm->lock);
 	return 0;
+}
+
+/*
+ * Nothing holds the machine for this, so each vCPU finds its way back by itself: the kick ends its
+ * loop, it is counted out in vcpu_left(), and in again in vcpu_park(), which also clears the byte
+ * and the urgency. One that does not come out (it serves an access that takes long) is given up;
+ * its mark is taken back under the lock, so nobody counts it later.
+ */
+uint64_t vm_nudge(struct vm *vm)
+{
+	uint64_t start = clock_mono_ns(), until = start + VM_NUDGE_NS;
+	struct timespec t = { .tv_sec = (time_t)(until / NSEC_PER_SEC),
+		.tv_nsec = (long)(until % NSEC_PER_SEC) };
+	bool any;
+
+	vm_vcpus_hurry(vm);
+	pthread_mutex_lock(&vm->lock);
+	for (unsigned i = 0; i < vm->nthread; i++) {
+		vm->cpu[i].nudged = vm->cpu[i].in_guest;
+		vm->nudged += vm->cpu[i].in_guest;
+	}
+	any = vm->nudged != 0;
+	vm_kick_locked(vm);
+	while (vm->nudged &&
+		pthread_cond_clockwait(&vm->idle, &vm->lock, CLOCK_MONOTONIC, &t) != ETIMEDOUT)
+		;
+	for (unsigned i = 0; i < vm->nthread; i++)
+		vm->cpu[i].nudged = false;
+	vm->nudged = 0;
+	pthread_mutex_unlock(&vm->lock);
+	return any ? clock_mono_ns() - start : 0;
 }
 
 void vm_release(struct vm *vm, enum vm_hold why)

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "hv/base/err.h"
 #include "hv/mem/gmem.h"
@@ -44,6 +45,12 @@ enum vm_hold { VM_HOLD_SETUP = 1, VM_HOLD_USER = 2, VM_HOLD_MIGRATION = 4, VM_HO
 int vm_hold(struct vm *vm, enum vm_hold why, struct err *e);
 /* Removes a reason; the vCPUs run if it was the last. Any thread; never waits. */
 void vm_release(struct vm *vm, enum vm_hold why);
+/*
+ * Kicks every vCPU out of the guest and lets it in again, as a hold and its release would but for
+ * the wait between them. Returns the ns until the last had left; 0: none was in the guest. One
+ * thread at a time, not a vCPU's; waits 20 ms at most.
+ */
+uint64_t vm_nudge(struct vm *vm);
 
 /* What the guest did that the main thread must act on. */
 enum vm_event {
@@ -92,6 +99,14 @@ struct vm_info {
 	uint64_t age_ns;             /* since its start, through every move */
 };
 void vm_info(struct vm *vm, struct vm_info *out);
+
+struct vm_vcpu_where {
+	pid_t tid;      /* of its thread; 0: it is not there yet */
+	char cpus[256]; /* those it may run on, as the kernel has it now: "0-3,8" */
+};
+/* Of vCPU @i, which the machine has. Any thread. */
+void vm_vcpu_where(struct vm *vm, unsigned i, struct vm_vcpu_where *out);
+
 const struct vm_config *vm_config(const struct vm *vm);
 struct gmem *vm_mem(struct vm *vm);
 

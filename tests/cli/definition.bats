@@ -45,6 +45,8 @@ guest_ini() {
 	fails 1 "cannot read the kernel $PWD/vmlinuz" "$W" run bird.ini
 	fails 1 "cannot read the kernel $PWD/other" "$W" run bird.ini --kernel other
 	fails 1 "guest's name 'a b'" "$W" run bird.ini --name "a b"
+	fails 1 "vcpu-cpus '0-3-5': CPU '3-5'" "$W" run bird.ini --vcpu-cpus 0-3-5
+	fails 1 "there is no vCPU 1: the guest has 1" "$W" run bird.ini --vcpu-cpus 1:0
 	fails 1 "queues '0'" "$W" run bird.ini --disk root,queues=0
 	fails 1 "--disk two is given twice" "$W" run bird.ini --disk two,path=/a --disk two,path=/b
 	fails 1 "--disk two: 'what' is not KEY=VALUE" "$W" run bird.ini --disk two,what

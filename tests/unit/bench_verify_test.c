@@ -163,6 +163,20 @@ static void data_where_the_source_had_a_hole_is_found(void **state)
 	assert_int_equal(v.first_differ, PAGES + 3000 * BENCH_PAGE_SIZE);
 }
 
+/* Threads share the comparing: no page falls between two of them, and none is counted twice. */
+static void every_page_is_compared_once_whoever_compares_it(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t pages = (SIZE - PAGES) / BENCH_PAGE_SIZE;
+	struct verify_result v;
+
+	for (uint64_t i = WORKSET; i < pages; i++)
+		page_of(f->mem[1], i)[8] ^= 1;
+	v = look(f);
+	assert_int_equal(v.pages_differ, pages - WORKSET);
+	assert_int_equal(v.first_differ, PAGES + WORKSET * BENCH_PAGE_SIZE);
+}
+
 static void what_the_guest_rewrites_is_not_compared(void **state)
 {
 	struct fixture *f = *state;
@@ -297,6 +311,7 @@ int main(void)
 		STORY(one_bit_outside_the_working_set_is_found),
 		STORY(data_that_became_a_hole_is_found),
 		STORY(data_where_the_source_had_a_hole_is_found),
+		STORY(every_page_is_compared_once_whoever_compares_it),
 		STORY(what_the_guest_rewrites_is_not_compared),
 		STORY(a_lost_write_leaves_an_old_version_that_is_found),
 		STORY(a_page_in_the_wrong_place_is_found),

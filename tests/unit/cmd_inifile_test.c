@@ -43,6 +43,7 @@ static void what_people_write_is_read(void **state)
 				   "serial = file:log\n"
 				   "console = virtio\n"
 				   "overcommit = on\n"
+				   "vcpu-cpus = 0:0-3,8,1:node:1\n"
 				   "\n; another\n"
 				   "[disk zeta]\npath = /srv/z\nreadonly = on\nqueues = 3\n"
 				   "[disk  alpha]\npath = a.img\nserial = \" x\\\"y \"\n"
@@ -65,6 +66,7 @@ static void what_people_write_is_read(void **state)
 	assert_string_equal(c.serial, "file:/etc/log");
 	assert_int_equal(c.console, VM_CONSOLE_VIRTIO);
 	assert_true(c.overcommit);
+	assert_string_equal(c.place, "0:0-3,8,1:node:1");
 	assert_int_equal(c.ndisks, 2);
 	assert_string_equal(c.disks[0].name, "zeta"); /* in the file's order */
 	assert_true(c.disks[0].readonly);
@@ -100,6 +102,8 @@ static void mistakes_are_named_with_file_and_line(void **state)
 		{ "[guest]\ncpus = many\n", "g.ini:2: cpus 'many'" },
 		{ "[guest]\ncpus = 0\n", "g.ini:2: cpus '0'" },
 		{ "[guest]\nmemory = lots\n", "g.ini:2: size 'lots'" },
+		{ "[guest]\nvcpu-cpus = 0-\n", "g.ini:2: vcpu-cpus '0-': CPU ''" },
+		{ "[guest]\nvcpu-cpus =\n", "g.ini:2: vcpu-cpus is empty" },
 		{ "[guest]\novercommit = yes\n", "g.ini:2: overcommit 'yes'" },
 		{ "[guest]\ndirty-tracking = guess\n", "g.ini:2: dirty tracking 'guess'" },
 		{ "[guest]\nname = \"a\n", "g.ini:2: a value that begins" },

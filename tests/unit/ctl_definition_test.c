@@ -27,6 +27,7 @@ static void all_of_it_there_and_back(void **state)
 	c.cpus = 7;
 	c.overcommit = true;
 	c.tracking = VM_TRACKING_RING;
+	strcpy(c.place, "0-3:0,6:1-2,4");
 	c.ndisks = 2;
 	c.disks[0] = (struct vm_disk){ .name = "b", .path = "/b", .readonly = true, .queues = 3 };
 	c.disks[1] = (struct vm_disk){ .name = "a", .path = "/a", .serial = "S", .queues = 1 };
@@ -57,6 +58,8 @@ static void what_is_no_definition_is_named(void **state)
 		{ "{\"guest\":{\"name\":\"a\"},\"disk\":{\"r\":7}}", "'disk' is no object" },
 		{ "{\"guest\":{\"name\":\"a\"},\"net\":{\"r\":{\"mac\":true}}}", "mac 'on'" },
 		{ "{\"guest\":{\"name\":\"a\"}}", "no kernel" },
+		{ "{\"guest\":{\"name\":\"a\",\"kernel\":\"/k\",\"vcpu-cpus\":\"1:0\"}}",
+			"there is no vCPU 1" },
 	};
 
 	(void)state;

@@ -40,6 +40,7 @@ static const struct vm_config good = {
 			  .mac = { 2, 0, 0, 0, 0, 1 },
 			  .queues = 2 },
 		{ .name = "out", .mac = { 2, 0, 0, 0, 0, 2 }, .queues = 1 } },
+	.place = "0-3:0",
 };
 
 static void refused(const struct vm_config *c, const char *word)
@@ -70,6 +71,10 @@ static void every_field_is_checked_and_named(void **state)
 	refused(&c, "empty");
 	c = good, c.cpus = 0;
 	refused(&c, "0 vCPUs");
+	c = good, c.cpus = 3; /* one less than have a place */
+	refused(&c, "vCPU 3");
+	c = good, strcpy(c.place, "0:all");
+	refused(&c, "CPU 'all'");
 	c = good, c.cpus = VM_CPUS_MAX + 1;
 	refused(&c, "255");
 	c = good, c.memory = 0;
@@ -185,6 +190,7 @@ static void what_is_encoded_is_decoded(void **state)
 	assert_int_equal(c.nnets, 2);
 	assert_int_equal(c.tracking, VM_TRACKING_AUTO);
 	assert_false(c.overcommit);
+	assert_string_equal(c.place, ""); /* of the host that it left */
 	wbuf_fini(&w);
 }
 
