@@ -102,15 +102,21 @@ static int request_judge(struct xport *x, const struct xport_addr *addr, struct 
 	const uint8_t *hello, size_t n, struct err *e)
 {
 	struct rdma_conn_param p = { 0 };
+	uint8_t want[XPORT_PROOF_SIZE];
 	struct xrdma_hello h;
 	struct xrdma_line *l;
 	int r = xrdma_hello_decode(&h, hello, n);
 
 	/* Not a HELLO of ours, or not our move: one answer for both. */
-	if (r || !xport_token_equal(h.token, addr->token) || h.streams != addr->streams)
+	if (!r)
+		r = xport_prove(addr, XRDMA_PROOF, NULL, h.line, want);
+	if (r || !xport_proof_equal(h.proof, want) || h.streams != addr->streams)
 		return request_turn_away(id);
 	l = &x->line[h.line];
-	xrdma_line_close(l); /* the source tries again: the newer one counts */
+	/* The manager's request has no place for a nonce of ours, so who saw one could repeat it;
+	 * but a source asks for each line once. */
+	if (l->id)
+		return request_turn_away(id);
 	l->id = id;
 	id->context = l;
 	r = xrdma_line_open(l, e);

@@ -122,7 +122,8 @@ static int line_connect(struct xrdma_line *l, const struct xport_addr *addr, str
 
 	if (r)
 		return r;
-	memcpy(h.token, addr->token, sizeof(h.token));
+	if (xport_prove(addr, XRDMA_PROOF, NULL, l->index, h.proof))
+		return err_set(e, -EIO, "cannot make a proof of the token");
 	xrdma_hello_encode(&h, hello);
 	if (rdma_connect(l->id, &p))
 		return err_errno(e, "cannot ask for a connection");

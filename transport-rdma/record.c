@@ -64,7 +64,7 @@ void xrdma_hello_encode(const struct xrdma_hello *h, uint8_t out[XRDMA_HELLO_SIZ
 	pen_u16(&w, h->line);
 	pen_u16(&w, h->streams);
 	pen_u16(&w, 0);
-	pen_bytes(&w, h->token, sizeof(h->token));
+	pen_bytes(&w, h->proof, sizeof(h->proof));
 }
 
 int xrdma_hello_decode(struct xrdma_hello *h, const uint8_t *in, size_t n)
@@ -76,7 +76,7 @@ int xrdma_hello_decode(struct xrdma_hello *h, const uint8_t *in, size_t n)
 	h->line = rbuf_u16(&r);
 	h->streams = rbuf_u16(&r);
 	ok = rbuf_u16(&r) == 0 && ok;
-	rbuf_copy(&r, h->token, sizeof(h->token));
+	rbuf_copy(&r, h->proof, sizeof(h->proof));
 	ok = ok && !r.failed && h->streams >= 1 && h->streams <= XRDMA_STREAMS_MAX;
 	return ok && h->line <= h->streams ? 0 : -EPROTO;
 }

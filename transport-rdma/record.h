@@ -6,8 +6,9 @@
  * A move has one control queue pair and one to sixteen for data. All integers little-endian.
  *
  *   HELLO, in the private data of each connection request, XRDMA_HELLO_SIZE bytes:
- *     u64 magic | u16 version | u16 line | u16 streams | u16 0 | 16 bytes token
- *   line 0..streams-1 is a data stream, line == streams the control.
+ *     u64 magic | u16 version | u16 line | u16 streams | u16 0 | 16 bytes proof
+ *   line 0..streams-1 is a data stream, line == streams the control. The proof is one of the move's
+ *   token for that line: it opens no other, and a line is opened once.
  *
  *   Frames, on the control queue pair, both ways, at most XRDMA_FRAME_SIZE bytes:
  *     u8 magic | u8 type | u16 credits given back | u32 body length | u64 put bytes posted so far
@@ -42,7 +43,7 @@
 #include "hv/base/err.h"
 #include "hv/migrate/xport/meet.h"
 
-#define XRDMA_VERSION     2 /* raised with every change of what is above */
+#define XRDMA_VERSION     3 /* raised with every change of what is above */
 #define XRDMA_HELLO_SIZE  32
 #define XRDMA_STREAMS_MAX XPORT_STREAMS_MAX
 #define XRDMA_FRAME_SIZE  8192u
@@ -54,9 +55,11 @@
 #define XRDMA_KEYS_MAX    64u /* of one KEY frame */
 #define XRDMA_FAIL_TEXT   400
 
+#define XRDMA_PROOF "RDMA connection of the source" /* what a proof is made for */
+
 struct xrdma_hello {
 	uint16_t line, streams;
-	uint8_t token[XPORT_TOKEN_SIZE];
+	uint8_t proof[XPORT_PROOF_SIZE];
 };
 void xrdma_hello_encode(const struct xrdma_hello *h, uint8_t out[XRDMA_HELLO_SIZE]);
 /* @n may be more than the size: InfiniBand pads private data. 0 or -EPROTO: not a HELLO of ours. */

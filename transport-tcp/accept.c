@@ -2,9 +2,9 @@
 /*
  * Owns the target's half of the handshake (see connect.h): it keeps a few half-open strangers at
  * bay while it waits for the one source with the token. Must never let a stranger end the wait,
- * hold more than a fixed number of sockets, or learn how much of its guess of the token was right.
- * Invariant: on return every socket but the accepted streams is closed.
- * Next in the flow: conn.c.
+ * hold more than a fixed number of sockets, learn how much of its guess was right, or use what
+ * another has said: each newcomer is asked with a nonce of its own. Invariant: on return every
+ * socket but the accepted streams is closed. Next in the flow: conn.c.
  */
 #include "transport-tcp/connect.h"
 
@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ struct xtcp_pending {
 	int fd; /* -1: free */
 	uint64_t deadline;
 	size_t got;
+	uint8_t nonce[XPORT_NONCE_SIZE];
 	uint8_t hello[XTCP_HELLO_SIZE];
 };
 
@@ -34,7 +36,8 @@ struct xtcp_listener {
 	struct xport_addr addr;
 	int fd;
 	struct xtcp_pending pending[XTCP_PENDING_MAX];
-	int stream[XTCP_STREAMS_MAX]; /* -1: not here yet */
+	int stream[XTCP_STREAMS_MAX];                      /* -1: not here yet */
+	uint8_t nonce[XTCP_STREAMS_MAX][XPORT_NONCE_SIZE]; /* ... it was asked with */
 	unsigned have;
 };
 
@@ -145,6 +148,19 @@ static struct xtcp_pending *xtcp_pending_place(struct xtcp_listener *l)
 	return oldest;
 }
 
+/* A new socket's send buffer is empty: what does not go out at once never will. */
+static void xtcp_pending_ask(struct xtcp_pending *p)
+{
+	uint8_t ask[XTCP_WORD_SIZE];
+
+	if (getrandom(p->nonce, sizeof(p->nonce), 0) == sizeof(p->nonce)) {
+		xtcp_word_encode(p->nonce, ask);
+		if (send(p->fd, ask, sizeof(ask), MSG_NOSIGNAL) == sizeof(ask))
+			return;
+	}
+	xtcp_pending_drop(p);
+}
+
 /*
  * One newcomer per call, so that a flood of them cannot keep those who talk from being heard. An
  * error of the newcomer is no reason to stop; one of this host (never the strangers' doing, who
@@ -161,17 +177,20 @@ static int xtcp_pending_add(struct xtcp_listener *l)
 			       : 0;
 	p = xtcp_pending_place(l);
 	*p = (struct xtcp_pending){ .fd = fd, .deadline = xport_deadline(XTCP_HELLO_NS) };
+	xtcp_pending_ask(p);
 	return 0;
 }
 
 /* A complete HELLO: takes the socket as a stream, or drops it. */
 static void xtcp_pending_judge(struct xtcp_listener *l, struct xtcp_pending *p)
 {
+	uint8_t want[XPORT_PROOF_SIZE];
 	struct xtcp_hello h;
 	int r = xtcp_hello_decode(&h, p->hello);
-	bool known = xport_token_equal(h.token, l->addr.token);
 
-	if (r || !known || h.streams != l->addr.streams) {
+	if (!r)
+		r = xport_prove(&l->addr, xtcp_proof_purpose(true), p->nonce, h.stream, want);
+	if (r || !xport_proof_equal(h.proof, want) || h.streams != l->addr.streams) {
 		xtcp_pending_drop(p);
 		return;
 	}
@@ -181,6 +200,7 @@ static void xtcp_pending_judge(struct xtcp_listener *l, struct xtcp_pending *p)
 		l->have++;
 	xtcp_socket_tune(p->fd);
 	l->stream[h.stream] = p->fd;
+	memcpy(l->nonce[h.stream], p->nonce, sizeof(p->nonce));
 	p->fd = -1;
 }
 
@@ -243,18 +263,20 @@ static int xtcp_accept_step(struct xtcp_listener *l, uint64_t deadline)
 
 /*
  * All streams are here: says so on each. A source that has gone meanwhile is a stranger: its dead
- * streams are forgotten and the wait goes on. -EAGAIN then.
+ * streams are forgotten and the wait goes on. -EAGAIN then. -EIO: this host can make no proof.
  */
 static int xtcp_accept_finish(struct xtcp_listener *l)
 {
-	uint8_t ack[XTCP_ACK_SIZE];
+	uint8_t proof[XPORT_PROOF_SIZE], ack[XTCP_WORD_SIZE];
 	int r = 0;
 
-	xtcp_ack_encode(ack);
 	for (unsigned i = 0; i < l->addr.streams; i++) {
 		char c;
 		bool gone = recv(l->stream[i], &c, 1, MSG_PEEK) == 0;
 
+		if (xport_prove(&l->addr, xtcp_proof_purpose(false), l->nonce[i], i, proof))
+			return -EIO;
+		xtcp_word_encode(proof, ack);
 		if (!gone && send(l->stream[i], ack, sizeof(ack), MSG_NOSIGNAL) == sizeof(ack))
 			continue;
 		close(l->stream[i]);
@@ -274,8 +296,13 @@ int xtcp_accept(struct xtcp_listener *l, uint64_t timeout_ns, int fds[XTCP_STREA
 
 	do {
 		r = xtcp_accept_step(l, deadline);
-		if (!r && l->have == l->addr.streams && xtcp_accept_finish(l) == 0)
-			break;
+		if (!r && l->have == l->addr.streams) {
+			r = xtcp_accept_finish(l);
+			if (!r)
+				break;
+			if (r == -EAGAIN)
+				r = 0;
+		}
 		if (!r && xport_ms_left(deadline) == 0)
 			r = -ETIMEDOUT;
 	} while (!r);

@@ -53,7 +53,7 @@ int xtcp_conn_accept(struct xport_listener *l, uint64_t timeout_ns,
 	if (!r)
 		(*out)->stats.wire_bytes_in = n * XTCP_HELLO_SIZE;
 	if (!r)
-		(*out)->stats.wire_bytes_out = n * XTCP_ACK_SIZE;
+		(*out)->stats.wire_bytes_out = n * 2 * XTCP_WORD_SIZE;
 	return r;
 }
 
@@ -70,7 +70,7 @@ int xtcp_conn_connect(struct xport **out, const struct xport_addr *addr, uint64_
 	if (!r)
 		(*out)->stats.wire_bytes_out = addr->streams * XTCP_HELLO_SIZE;
 	if (!r)
-		(*out)->stats.wire_bytes_in = addr->streams * XTCP_ACK_SIZE;
+		(*out)->stats.wire_bytes_in = addr->streams * 2 * XTCP_WORD_SIZE;
 	return r;
 }
 

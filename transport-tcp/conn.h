@@ -62,7 +62,8 @@ struct xport {
 	const struct xtcp_engine *engine;
 	void *own; /* the engine's */
 	bool is_target;
-	bool shut; /* no put lands here any more */
+	bool shut;       /* no put lands here any more */
+	size_t call_max; /* bytes given to one sendmsg(); 0: what the queue gathers */
 	unsigned streams;
 	struct xtcp_stream stream[XTCP_STREAMS_MAX];
 	struct xtcp_regions regions;

@@ -55,7 +55,7 @@ void xtcp_hello_encode(const struct xtcp_hello *h, uint8_t out[XTCP_HELLO_SIZE])
 
 	memcpy(out, &magic, 8);
 	memcpy(out + 8, f, 8);
-	memcpy(out + 16, h->token, XPORT_TOKEN_SIZE);
+	memcpy(out + 16, h->proof, XPORT_PROOF_SIZE);
 }
 
 int xtcp_hello_decode(struct xtcp_hello *h, const uint8_t in[XTCP_HELLO_SIZE])
@@ -67,26 +67,29 @@ int xtcp_hello_decode(struct xtcp_hello *h, const uint8_t in[XTCP_HELLO_SIZE])
 	ok = rbuf_u16(&r) == 0 && ok;
 	h->stream = rbuf_u16(&r);
 	h->streams = rbuf_u16(&r);
-	rbuf_copy(&r, h->token, sizeof(h->token));
+	rbuf_copy(&r, h->proof, sizeof(h->proof));
 	return ok && rbuf_done(&r) && h->stream < h->streams ? 0 : -EPROTO;
 }
 
-void xtcp_ack_encode(uint8_t out[XTCP_ACK_SIZE])
+void xtcp_word_encode(const uint8_t what[XPORT_PROOF_SIZE], uint8_t out[XTCP_WORD_SIZE])
 {
 	uint64_t magic = htole64(XTCP_HELLO_MAGIC);
 	uint16_t version = htole16(XTCP_VERSION);
 
-	memset(out, 0, XTCP_ACK_SIZE);
+	memset(out, 0, XTCP_WORD_SIZE);
 	memcpy(out, &magic, 8);
 	memcpy(out + 8, &version, 2);
+	memcpy(out + XTCP_WORD_SIZE - XPORT_PROOF_SIZE, what, XPORT_PROOF_SIZE);
 }
 
-int xtcp_ack_decode(const uint8_t in[XTCP_ACK_SIZE], struct err *e)
+int xtcp_word_check(const uint8_t *in, size_t n, struct err *e)
 {
-	uint8_t want[XTCP_ACK_SIZE];
+	static const uint8_t nothing[XPORT_PROOF_SIZE];
+	const size_t fixed = XTCP_WORD_SIZE - XPORT_PROOF_SIZE;
+	uint8_t want[XTCP_WORD_SIZE];
 
-	xtcp_ack_encode(want);
-	if (memcmp(in, want, XTCP_ACK_SIZE) != 0)
+	xtcp_word_encode(nothing, want);
+	if (memcmp(in, want, n < fixed ? n : fixed) != 0)
 		return err_set(e, -EPROTO, "the answer is not that of a watari data connection");
 	return 0;
 }
@@ -139,24 +142,10 @@ static int xtcp_connect_any(const struct addrinfo *list, uint64_t deadline)
 	return r;
 }
 
-/* A new socket's send buffer is empty, so 32 bytes go out at once or the socket is dead. */
-static int xtcp_hello_send(int fd, const struct xport_addr *addr, unsigned stream)
+/* One ASK or ACK; @what is its last 16 bytes. */
+static int xtcp_word_read(int fd, uint64_t deadline, uint8_t what[XPORT_PROOF_SIZE], struct err *e)
 {
-	struct xtcp_hello h = { .stream = (uint16_t)stream, .streams = (uint16_t)addr->streams };
-	uint8_t b[XTCP_HELLO_SIZE];
-	ssize_t n;
-
-	memcpy(h.token, addr->token, sizeof(h.token));
-	xtcp_hello_encode(&h, b);
-	n = send(fd, b, sizeof(b), MSG_NOSIGNAL);
-	if (n < 0)
-		return -errno;
-	return n == (ssize_t)sizeof(b) ? 0 : -EIO;
-}
-
-static int xtcp_ack_read(int fd, uint64_t deadline, struct err *e)
-{
-	uint8_t b[XTCP_ACK_SIZE];
+	uint8_t b[XTCP_WORD_SIZE];
 	size_t got = 0;
 
 	while (got < sizeof(b)) {
@@ -165,6 +154,9 @@ static int xtcp_ack_read(int fd, uint64_t deadline, struct err *e)
 
 		if (n > 0) {
 			got += (size_t)n;
+			r = xtcp_word_check(b, got, e);
+			if (r)
+				return r;
 			continue;
 		}
 		if (n == 0 || errno == ECONNRESET)
@@ -178,27 +170,52 @@ static int xtcp_ack_read(int fd, uint64_t deadline, struct err *e)
 		if (r)
 			return err_set(e, r, "waiting for its answer: %s", strerrordesc_np(-r));
 	}
-	return xtcp_ack_decode(b, e);
+	memcpy(what, b + XTCP_WORD_SIZE - XPORT_PROOF_SIZE, XPORT_PROOF_SIZE);
+	return 0;
+}
+
+/* Answers the target's ASK. A new socket's send buffer is empty, so 32 bytes go out at once or the
+ * socket is dead. @ack is what the target will have to say then. */
+static int xtcp_hello(int fd, const struct xport_addr *addr, unsigned stream, uint64_t deadline,
+	uint8_t ack[XPORT_PROOF_SIZE], struct err *e)
+{
+	struct xtcp_hello h = { .stream = (uint16_t)stream, .streams = (uint16_t)addr->streams };
+	uint8_t nonce[XPORT_NONCE_SIZE], b[XTCP_HELLO_SIZE];
+	int r = xtcp_word_read(fd, deadline, nonce, e);
+	ssize_t n;
+
+	_Static_assert(XPORT_NONCE_SIZE == XPORT_PROOF_SIZE, "an ASK is as long as an ACK");
+	if (r)
+		return r;
+	if (xport_prove(addr, xtcp_proof_purpose(true), nonce, stream, h.proof) ||
+		xport_prove(addr, xtcp_proof_purpose(false), nonce, stream, ack))
+		return err_set(e, -EIO, "cannot make a proof of the token");
+	xtcp_hello_encode(&h, b);
+	n = send(fd, b, sizeof(b), MSG_NOSIGNAL);
+	if (n < 0)
+		return err_errno(e, "answering it");
+	return n == (ssize_t)sizeof(b) ? 0 : err_set(e, -EIO, "answering it was cut short");
 }
 
 static int xtcp_connect_all(const struct xport_addr *addr, const struct addrinfo *list,
 	uint64_t deadline, int fds[], struct err *e)
 {
-	for (unsigned i = 0; i < addr->streams; i++) {
-		int r;
+	uint8_t want[XTCP_STREAMS_MAX][XPORT_PROOF_SIZE], ack[XPORT_PROOF_SIZE];
+	int r = 0;
 
+	for (unsigned i = 0; i < addr->streams; i++) {
 		fds[i] = xtcp_connect_any(list, deadline);
-		r = fds[i] < 0 ? fds[i] : xtcp_hello_send(fds[i], addr, i);
-		if (r)
-			return err_set(e, r, "%s", strerrordesc_np(-r));
+		if (fds[i] < 0)
+			return err_set(e, fds[i], "%s", strerrordesc_np(-fds[i]));
 	}
-	for (unsigned i = 0; i < addr->streams; i++) {
-		int r = xtcp_ack_read(fds[i], deadline, e);
-
-		if (r)
-			return r;
+	for (unsigned i = 0; i < addr->streams && !r; i++)
+		r = xtcp_hello(fds[i], addr, i, deadline, want[i], e);
+	for (unsigned i = 0; i < addr->streams && !r; i++) {
+		r = xtcp_word_read(fds[i], deadline, ack, e);
+		if (!r && !xport_proof_equal(ack, want[i]))
+			r = err_set(e, -EPROTO, "it does not prove that it is this move's target");
 	}
-	return 0;
+	return r;
 }
 
 int xtcp_connect(const struct xport_addr *addr, uint64_t timeout_ns, int fds[XTCP_STREAMS_MAX],

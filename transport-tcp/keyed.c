@@ -305,6 +305,8 @@ int xtcp_adopt_keyed(struct xport **out, const int *fds, unsigned n, bool is_tar
 			out, fds, n, is_target, kernel ? &xtcp_sock_engine : &keyed_engine, e);
 	else
 		xtcp_close_all(fds, n);
+	if (!r && kernel)
+		(*out)->call_max = KEYED_CALL_MAX;
 	if (r || kernel)
 		return r;
 	for (unsigned i = 0; i < n && !r; i++) {

@@ -17,8 +17,13 @@
 #define KEYED_HEAD      5           /* bytes before a record */
 #define KEYED_TYPE      23          /* application data, outside and inside */
 #define KEYED_CLEAR_MAX (16u << 10) /* bytes in one record */
-#define KEYED_BODY_MIN  (1 + SEAL_TAG_SIZE)
-#define KEYED_BODY_MAX  (KEYED_CLEAR_MAX + 1 + SEAL_TAG_SIZE)
+/*
+ * Bytes for the kernel to encrypt in one call: meanwhile it holds the socket, and answers no probe
+ * of the peer's, so on a slow host a long call would look like a lost peer.
+ */
+#define KEYED_CALL_MAX (128u << 10)
+#define KEYED_BODY_MIN (1 + SEAL_TAG_SIZE)
+#define KEYED_BODY_MAX (KEYED_CLEAR_MAX + 1 + SEAL_TAG_SIZE)
 
 /*
  * As xtcp_adopt(), with streams under @secret: by the kernel where it can, else here.

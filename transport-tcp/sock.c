@@ -39,6 +39,23 @@ static void xtcp_sock_close(struct xport *x)
 	(void)x; /* no call is ever in progress here */
 }
 
+/* Cuts the pieces of @m down to @most bytes, of which they have @bytes. Returns what is left. */
+static size_t xtcp_sock_cut(struct msghdr *m, size_t bytes, size_t most)
+{
+	while (bytes > most) {
+		struct iovec *last = &m->msg_iov[m->msg_iovlen - 1];
+		size_t over = bytes - most;
+
+		if (over < last->iov_len) {
+			last->iov_len -= over;
+			return most;
+		}
+		bytes -= last->iov_len;
+		m->msg_iovlen--;
+	}
+	return bytes;
+}
+
 /* Gives the kernel as much as it takes of a bounded amount. True if there is more to give it now.
  */
 static bool xtcp_sock_send(struct xport *x, struct xtcp_stream *s)
@@ -54,6 +71,8 @@ static bool xtcp_sock_send(struct xport *x, struct xtcp_stream *s)
 
 		m.msg_iovlen = (size_t)xtcp_queue_gather(
 			&s->tx, iov, XTCP_SEND_IOV, UINT32_MAX, &want, &big);
+		if (x->call_max)
+			want = xtcp_sock_cut(&m, want, x->call_max);
 		n = sendmsg(s->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0) {
 			if (errno != EAGAIN && errno != EINTR)

@@ -35,7 +35,7 @@ static error_t attach_option(int key, char *arg, struct argp_state *state)
 static const struct argp attach_argp = {
 	.parser = attach_option,
 	.args_doc = "NAME",
-	.doc = "Show what guest NAME last wrote to its serial port, and what it writes from now on, "
+	.doc = "Show what guest NAME last wrote to its console, and what it writes from now on, "
 	       "and send it what is typed. On a terminal Ctrl-A is the escape key: Ctrl-A d detaches, "
 	       "Ctrl-A h lists what there is. Several may be attached; all see the same, and all may "
 	       "type.",

@@ -60,8 +60,11 @@ void cmd_need_target(const char *name, const char *to, struct argp_state *state)
 /* What --downtime-limit says, ns: 1 to 60 s. -EINVAL. */
 int cmd_downtime_limit(const char *text, uint64_t *ns, struct err *e);
 
-/* "auto", "ring", "log". */
-int cmd_tracking_parse(const char *text, enum vm_tracking *out, struct err *e);
+/*
+ * Sets @key of [guest] to what an option of its name says, for an arriving guest; @text NULL: it
+ * was not given. -EINVAL, as for the definition.
+ */
+int cmd_guest_key(struct vm_config *c, const char *key, const char *text, struct err *e);
 
 /* Copies a string option into a field of @size bytes; the error names @what. */
 int cmd_copy(char *dst, size_t size, const char *text, const char *what, struct err *e);

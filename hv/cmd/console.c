@@ -2,7 +2,7 @@
 /*
  * Owns the terminal's mode (see console.h). Must never leave the terminal raw: console_restore()
  * runs from console_close(), atexit() and the handler of every signal that kills.
- * Next in the flow: hv/dev/serial.c, by way of vm_serial_input().
+ * Next in the flow: hv/vm/devices_console.c, by way of vm_input().
  */
 #include "hv/cmd/console.h"
 
@@ -24,6 +24,7 @@ static struct {
 	struct console_ops ops;
 	bool escape; /* Ctrl-A was the last key */
 	bool terminal;
+	bool held; /* there was no room: stdin is not watched until there is */
 	volatile sig_atomic_t raw;
 	struct termios before;
 } console;
@@ -116,10 +117,20 @@ static void console_keys(const unsigned char *p, size_t n)
 static void console_ready(void *arg, uint32_t events)
 {
 	unsigned char buf[CONSOLE_CHUNK];
-	ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
+	size_t room = sizeof(buf);
+	ssize_t n;
 
 	(void)arg;
 	(void)events;
+	/* A terminal is read in any case: Ctrl-A x must work when the guest has hung up. */
+	if (console.ops.room && !console.terminal)
+		room = console.ops.room(console.ops.arg);
+	if (room == 0) {
+		console.held = true;
+		loop_del(console.loop, STDIN_FILENO);
+		return;
+	}
+	n = read(STDIN_FILENO, buf, room < sizeof(buf) ? room : sizeof(buf));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0)
@@ -165,6 +176,13 @@ int console_open(struct loop *l, const struct console_ops *ops, struct err *e)
 		rc = 0;
 	}
 	return rc;
+}
+
+void console_room(void)
+{
+	if (console.loop && console.held)
+		(void)loop_add(console.loop, STDIN_FILENO, EPOLLIN, console_ready, NULL, NULL);
+	console.held = false;
 }
 
 void console_close(void)

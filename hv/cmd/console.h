@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's console on this process's stdin: bytes go to the serial port, and on a terminal
+ * The guest's console on this process's stdin: bytes go to the guest, and on a terminal
  * (raw, restored whatever ends the process but SIGKILL) Ctrl-A is the escape key.
  * All calls belong to the main thread. One console per process.
  * Next in the flow: guest_main.c (of run), attach.c (of console).
@@ -12,9 +12,11 @@
 
 #include "hv/base/loop.h"
 
-/* A key whose operation is NULL is not there. */
+/* Without room() there always is; after it was 0, console_room() follows. A key whose operation is
+ * NULL is not there. */
 struct console_ops {
 	void (*input)(void *arg, const void *data, size_t n); /* for the guest */
+	size_t (*room)(void *arg);                            /* how much of it is taken */
 	void (*quit)(void *arg);                              /* Ctrl-A x */
 	void (*pause)(void *arg);                             /* Ctrl-A p */
 	void (*detach)(void *arg);                            /* Ctrl-A d */
@@ -24,6 +26,8 @@ struct console_ops {
 /* Opens it. A stdin that is at its end, or a terminal of which we are in the background, is left.
  */
 int console_open(struct loop *l, const struct console_ops *ops, struct err *e);
+/* There is room for input again. */
+void console_room(void);
 /* Gives the terminal back. Harmless without a console, and twice. */
 void console_close(void);
 

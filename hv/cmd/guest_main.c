@@ -61,7 +61,20 @@ static void process_input(void *arg, const void *data, size_t n)
 {
 	struct guest_process *p = arg;
 
-	vm_serial_input(p->args->vm, data, n);
+	vm_input(p->args->vm, data, n);
+}
+
+static size_t process_room(void *arg)
+{
+	struct guest_process *p = arg;
+
+	return vm_input_room(p->args->vm);
+}
+
+static void process_took(void *arg)
+{
+	(void)arg;
+	console_room();
 }
 
 static void process_quit(void *arg)
@@ -169,6 +182,7 @@ static int process_console(struct guest_process *p, struct err *e)
 {
 	const struct console_ops ops = {
 		.input = process_input,
+		.room = process_room,
 		.quit = process_quit,
 		.pause = process_pause,
 		.arg = p,
@@ -186,6 +200,7 @@ static int process_start(struct guest_process *p, struct err *e)
 		.transports = transports_find,
 		.arrived = process_arrived,
 		.left = process_left,
+		.room = process_took,
 		.end = process_end,
 		.arg = p,
 	};

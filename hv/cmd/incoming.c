@@ -24,7 +24,6 @@
 #include "hv/cmd/transports.h"
 #include "hv/ctl/addr.h"
 #include "hv/ctl/client.h"
-#include "hv/vm/definition.h"
 #include "hv/vm/place.h"
 
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
@@ -127,7 +126,7 @@ static int incoming_vcpus(const struct incoming_args *a, struct vm_config *c, st
 	int rc = 0;
 
 	if (a->place) {
-		rc = vm_def_set(c, VM_DEF_GUEST, NULL, "vcpu-cpus", a->place, "", e);
+		rc = cmd_guest_key(c, "vcpu-cpus", a->place, e);
 	} else if (!(kept = calloc(1, sizeof(*kept)))) {
 		rc = err_set(e, -ENOMEM, "no memory for a definition");
 	} else if (state_load(c->name, kept, &m, NULL) == 0) {
@@ -161,7 +160,7 @@ static int incoming_decode(const struct incoming_args *a, const struct rdv_offer
 	else if (strcmp(c->serial, "stdio") == 0)
 		strcpy(c->serial, "socket"); /* the terminal stayed behind */
 	if (rc == 0)
-		rc = cmd_tracking_parse(a->tracking, &c->tracking, e);
+		rc = cmd_guest_key(c, "dirty-tracking", a->tracking, e);
 	if (rc == 0)
 		rc = incoming_vcpus(a, c, e);
 	c->overcommit = a->overcommit;
@@ -353,6 +352,18 @@ static int incoming_build(const struct incoming_args *a, struct guest_main_args 
 	return rc;
 }
 
+/* Why the peer was refused: the receiver says it, who bounds how often; without one we do. */
+static int incoming_refused(int notify_fd, const char *peer, struct err *e)
+{
+	char word[1 + ERR_MSG_MAX];
+	int n = snprintf(word, sizeof(word), "R%s", e->msg);
+
+	if (notify_fd >= 0 && write(notify_fd, word, (size_t)n) == n)
+		return CMD_FAIL;
+	err_wrap(e, "refused %s", peer);
+	return cmd_fail(e);
+}
+
 int cmd_incoming(int argc, char **argv)
 {
 	struct incoming_args args = { .tracking = "auto", .max_moves = "8" };
@@ -384,14 +395,15 @@ int cmd_incoming(int argc, char **argv)
 		rc = m.signal_fd = guest_signals(&e);
 	if (rc >= 0 && (rc = rdv_welcome(&m.chan, fd, &want, INCOMING_OFFER_NS, &e)) == 0)
 		rc = incoming_build(&args, &m, offer, &e);
-	if (rc < 0 && peer[0])
-		err_wrap(&e, "refused %s", peer);
 	if (rc == 1 && m.notify_fd >= 0)
 		(void)!write(m.notify_fd, "C", 1); /* only checked */
 	if (rc || offer->definition) {
 		ctl_slot_close(&slot);
 		ctl_claim_drop(&claim);
-		rc = rc < 0 ? cmd_fail(&e) : CMD_OK;
+		if (rc < 0)
+			rc = peer[0] ? incoming_refused(m.notify_fd, peer, &e) : cmd_fail(&e);
+		else
+			rc = CMD_OK;
 	} else {
 		m.offer = offer;
 		m.listen_host = host;

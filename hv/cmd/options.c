@@ -4,22 +4,11 @@
 #include <string.h>
 
 #include "hv/cmd/cmd.h"
+#include "hv/vm/definition.h"
 
-int cmd_tracking_parse(const char *text, enum vm_tracking *out, struct err *e)
+int cmd_guest_key(struct vm_config *c, const char *key, const char *text, struct err *e)
 {
-	static const char *const names[] = {
-		[VM_TRACKING_AUTO] = "auto",
-		[VM_TRACKING_RING] = "ring",
-		[VM_TRACKING_LOG] = "log",
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(text, names[i]) == 0) {
-			*out = (enum vm_tracking)i;
-			return 0;
-		}
-	}
-	return err_set(e, -EINVAL, "dirty tracking '%s' is none of auto, ring, log", text);
+	return text ? vm_def_set(c, VM_DEF_GUEST, NULL, key, text, "", e) : 0;
 }
 
 int cmd_copy(char *dst, size_t size, const char *text, const char *what, struct err *e)

@@ -16,18 +16,20 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hv/base/clock.h"
 #include "hv/base/log.h"
 #include "hv/base/loop.h"
 #include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/listen.h"
+#include "hv/cmd/refusals.h"
 #include "hv/cmd/waiting.h"
 #include "hv/ctl/slots.h"
 #include "hv/migrate/rendezvous.h"
-#include "hv/vm/definition.h"
 #include "hv/vm/place.h"
 
 #define RECEIVE_GREETING 16 /* peers that have not brought a guest yet */
@@ -49,6 +51,7 @@ struct receive_slot {
 	bool proven;    /* its peer is who it may be, and speaks our protocol */
 	bool greeting;  /* a child that has not told of a guest */
 	uint64_t since; /* order of arrival */
+	char peer[XPORT_HOST_MAX];
 };
 
 struct receive {
@@ -56,6 +59,8 @@ struct receive {
 	struct loop *loop;
 	int fd, signal_fd;
 	struct waiting *waiting;
+	int timer; /* of what is said of the refused */
+	struct refusals refusals;
 	uint64_t arrivals;
 	struct receive_slot coming[RECEIVE_COMING];
 	struct receive_slot refused[RECEIVE_REFUSED];
@@ -88,7 +93,7 @@ static const struct argp_option receive_options[] = {
 	{ .name = "serial",
 		.key = RECEIVE_SERIAL,
 		.arg = "socket|file:PATH|stdio|none",
-		.doc = "Where the serial port of arriving guests leads (default: as before the move, "
+		.doc = "Where the console of arriving guests leads (default: as before the move, "
 		       "but socket instead of stdio)" },
 	{ .name = "once",
 		.key = RECEIVE_ONCE,
@@ -190,9 +195,62 @@ static struct receive_slot *receive_slot(struct receive_slot *slots, int n)
 	return NULL;
 }
 
+/* ---- telling of those refused ---------------------------------------------------------------- */
+
+static void receive_line(void *arg, const char *text)
+{
+	(void)arg;
+	log_warn("%s", text);
+}
+
+static void receive_peer(int fd, char peer[XPORT_HOST_MAX])
+{
+	if (rdv_host(fd, true, peer, NULL) < 0)
+		strcpy(peer, "a peer that is gone");
+}
+
+static void receive_tell(struct receive *r, const char *peer, const char *why)
+{
+	bool ran = r->refusals.end != 0;
+	const struct itimerspec when = { .it_value.tv_sec = REFUSALS_NS / NSEC_PER_SEC };
+
+	refusals_add(&r->refusals, peer, why, clock_mono_ns());
+	if (!ran)
+		timerfd_settime(r->timer, 0, &when, NULL);
+}
+
+static void receive_tell_rest(void *arg, uint32_t events)
+{
+	struct receive *r = arg;
+	uint64_t count;
+
+	(void)events;
+	if (read(r->timer, &count, sizeof(count)) == sizeof(count))
+		refusals_end(&r->refusals, UINT64_MAX);
+}
+
+static int receive_timer(struct receive *r, struct err *e)
+{
+	r->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (r->timer < 0)
+		return err_errno(e, "cannot make a timer");
+	return loop_add(r->loop, r->timer, EPOLLIN, receive_tell_rest, r, e);
+}
+
+/* The child's last word, written at once: why it refused. What is told is bounded here, not there.
+ */
+static void receive_told(struct receive_slot *s)
+{
+	char why[ERR_MSG_MAX];
+	ssize_t n = read(s->fd, why, sizeof(why) - 1);
+
+	why[n > 0 ? n : 0] = '\0';
+	receive_tell(s->r, s->peer, why);
+}
+
 /*
- * The child said "P", its peer is proven, "G", it has a guest, "A", that arrived, or "C", it only
- * checked; or its pipe closed without a word.
+ * The child said "P", its peer is proven, "G", it has a guest, "A", that arrived, "C", it only
+ * checked, or "R" and why it refused; or its pipe closed without a word.
  */
 static void receive_news(void *arg, uint32_t events)
 {
@@ -211,6 +269,8 @@ static void receive_news(void *arg, uint32_t events)
 		s->greeting = false;
 		return;
 	}
+	if (said && byte == 'R')
+		receive_told(s);
 	receive_slot_free(s);
 	if (!r->args->once)
 		return;
@@ -238,8 +298,10 @@ static void receive_refused_gone(void *arg, uint32_t events)
 static void receive_refuse(struct receive *r, int fd)
 {
 	struct receive_slot *s = receive_slot(r->refused, RECEIVE_REFUSED);
+	char peer[XPORT_HOST_MAX];
 
-	log_warn("a connection was refused: too many are knocking here at once");
+	receive_peer(fd, peer);
+	receive_tell(r, peer, "too many are knocking here at once");
 	rdv_turn_away(fd, &r->args->secure);
 	if (!s || loop_add(r->loop, fd, EPOLLIN, receive_refused_gone, s, NULL) < 0) {
 		/* all are taken by peers that keep still: the first of them has had its time */
@@ -314,6 +376,7 @@ static int receive_start(struct receive *r, int fd, struct receive_slot *s, stru
 		return e->code;
 	}
 	s->fd = pipe_fd[0];
+	receive_peer(fd, s->peer);
 	s->proven = false;
 	s->since = ++r->arrivals;
 	s->greeting = true;
@@ -349,7 +412,7 @@ static struct receive_slot *receive_place(struct receive *r)
 	}
 	if (!s)
 		return NULL;
-	log_warn("a connection that had not proven who it is was closed to make place for another");
+	receive_tell(r, s->peer, "it had not proven who it is when another needed its place");
 	if (s->pid > 0)
 		kill(s->pid, SIGKILL); /* not waited for yet, so the number is its own */
 	receive_slot_free(s);
@@ -366,11 +429,20 @@ static void receive_accept(void *arg, uint32_t events)
 		waiting_add(r->waiting, fd);
 }
 
+static void receive_shown_out(void *arg, int fd, const char *why)
+{
+	char peer[XPORT_HOST_MAX];
+
+	receive_peer(fd, peer);
+	receive_tell(arg, peer, why);
+}
+
 /* The connection @fd has something to say, and it is time for a process that listens. */
 static void receive_spoken(void *arg, int fd)
 {
 	struct receive *r = arg;
 	struct receive_slot *s = receive_place(r);
+	char peer[XPORT_HOST_MAX];
 	struct err e = { 0 };
 
 	if (!s) {
@@ -378,7 +450,8 @@ static void receive_spoken(void *arg, int fd)
 		return;
 	}
 	if (receive_start(r, fd, s, &e) < 0) {
-		log_error("%s", e.msg);
+		receive_peer(fd, peer);
+		receive_tell(r, peer, e.msg);
 		rdv_turn_away(fd, &r->args->secure);
 	} else if (r->args->once) {
 		loop_del(r->loop, r->fd);
@@ -436,7 +509,7 @@ static int receive_check(struct receive_args *a, struct err *e)
 		.serial = "none" };
 	struct xport_rdma rdma;
 	uint64_t most;
-	int rc = cmd_tracking_parse(a->tracking, &c.tracking, e);
+	int rc = cmd_guest_key(&c, "dirty-tracking", a->tracking, e);
 
 	if (rc == 0)
 		rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
@@ -445,8 +518,8 @@ static int receive_check(struct receive_args *a, struct err *e)
 		rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e);
 	if (rc == 0 && a->serial)
 		rc = cmd_copy(c.serial, sizeof(c.serial), a->serial, "--serial", e);
-	if (rc == 0 && a->place)
-		rc = vm_def_set(&c, VM_DEF_GUEST, NULL, "vcpu-cpus", a->place, "", e);
+	if (rc == 0)
+		rc = cmd_guest_key(&c, "vcpu-cpus", a->place, e);
 	if (rc == 0)
 		rc = place_fits(c.place, &cpus_host, e);
 	if (rc == 0)
@@ -458,8 +531,12 @@ static int receive_check(struct receive_args *a, struct err *e)
 
 int cmd_receive(int argc, char **argv)
 {
+	static const struct waiting_ends ends = {
+		.spoken = receive_spoken,
+		.shown_out = receive_shown_out,
+	};
 	struct receive_args args = { .tracking = "auto", .max_moves = "8" };
-	struct receive r = { .args = &args, .fd = -1 };
+	struct receive r = { .args = &args, .fd = -1, .refusals.line = receive_line };
 	char text[CTL_ADDR_MAX];
 	struct err e = { 0 };
 	int rc;
@@ -473,8 +550,8 @@ int cmd_receive(int argc, char **argv)
 		return cmd_fail(&e);
 	r.fd = listen_open(args.listen, args.trust || args.secure.how != CHAN_PLAIN, text, &e);
 	r.loop = r.fd >= 0 ? loop_new(&e) : NULL;
-	if (!r.loop || receive_signals(&r, &e) < 0 ||
-		waiting_new(&r.waiting, r.loop, receive_spoken, &r, &e) < 0 ||
+	if (!r.loop || receive_signals(&r, &e) < 0 || receive_timer(&r, &e) < 0 ||
+		waiting_new(&r.waiting, r.loop, &ends, &r, &e) < 0 ||
 		loop_add(r.loop, r.fd, EPOLLIN, receive_accept, &r, &e) < 0) {
 		rc = cmd_fail(&e);
 		goto out;
@@ -482,6 +559,7 @@ int cmd_receive(int argc, char **argv)
 	printf("listening on %s\n", text);
 	fflush(stdout);
 	rc = loop_run(r.loop);
+	refusals_end(&r.refusals, UINT64_MAX);
 out:
 	loop_free(r.loop); /* the descriptors end with the process */
 	return rc;

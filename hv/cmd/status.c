@@ -27,6 +27,7 @@ static const struct {
 	{ "uptime_ns", "uptime", STATUS_TIME },
 	{ "here_ns", "of it here", STATUS_TIME },
 	{ "serial", "serial", STATUS_TEXT },
+	{ "console", "console", STATUS_TEXT },
 	{ "kernel", "kernel", STATUS_TEXT },
 };
 

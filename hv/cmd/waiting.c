@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "hv/base/clock.h"
-#include "hv/base/log.h"
 
 struct waiting_one {
 	struct waiting *w;
@@ -24,11 +23,10 @@ struct waiting_one {
 
 struct waiting {
 	struct loop *loop;
-	void (*spoken)(void *arg, int fd);
+	const struct waiting_ends *ends;
 	void *arg;
 	int timer; /* ticks once a second while there is anything to look after */
 	bool ticking;
-	unsigned shown_out;
 	struct waiting_one one[WAITING_MAX];
 };
 
@@ -41,10 +39,12 @@ static int waiting_leave(struct waiting_one *o)
 	return fd;
 }
 
-static void waiting_show_out(struct waiting_one *o)
+static void waiting_show_out(struct waiting_one *o, const char *why)
 {
-	close(waiting_leave(o));
-	o->w->shown_out++;
+	int fd = waiting_leave(o);
+
+	o->w->ends->shown_out(o->w->arg, fd, why);
+	close(fd);
 }
 
 static void waiting_wind(struct waiting *w)
@@ -66,21 +66,15 @@ static void waiting_tick(void *arg, uint32_t events)
 		return;
 	for (unsigned i = 0; i < WAITING_MAX; i++) {
 		if (w->one[i].fd >= 0 && w->one[i].deadline <= now)
-			waiting_show_out(&w->one[i]);
+			waiting_show_out(&w->one[i], "it said nothing");
 		left |= w->one[i].fd >= 0;
 	}
-	if (w->shown_out)
-		log_warn("%u connection%s that said nothing %s closed, for being silent or to make "
-			 "place for others",
-			w->shown_out, w->shown_out == 1 ? "" : "s",
-			w->shown_out == 1 ? "was" : "were");
-	w->shown_out = 0;
 	w->ticking = false;
 	if (left)
 		waiting_wind(w);
 }
 
-int waiting_new(struct waiting **out, struct loop *l, void (*spoken)(void *arg, int fd), void *arg,
+int waiting_new(struct waiting **out, struct loop *l, const struct waiting_ends *ends, void *arg,
 	struct err *e)
 {
 	struct waiting *w = calloc(1, sizeof(*w));
@@ -92,7 +86,7 @@ int waiting_new(struct waiting **out, struct loop *l, void (*spoken)(void *arg, 
 	if (w->timer < 0 || loop_add(l, w->timer, EPOLLIN, waiting_tick, w, e) < 0)
 		return err_errno(e, "cannot make a timer for connections");
 	w->loop = l;
-	w->spoken = spoken;
+	w->ends = ends;
 	w->arg = arg;
 	for (unsigned i = 0; i < WAITING_MAX; i++)
 		w->one[i] = (struct waiting_one){ .w = w, .fd = -1 };
@@ -104,7 +98,7 @@ static void waiting_news(void *arg, uint32_t events)
 	struct waiting_one *o = arg;
 
 	(void)events; /* also an end: whoever takes it finds that out as the first thing */
-	o->w->spoken(o->w->arg, waiting_leave(o));
+	o->w->ends->spoken(o->w->arg, waiting_leave(o));
 }
 
 void waiting_add(struct waiting *w, int fd)
@@ -119,11 +113,11 @@ void waiting_add(struct waiting *w, int fd)
 	}
 	if (!o) {
 		o = oldest;
-		waiting_show_out(o);
+		waiting_show_out(o, "it had said nothing when another needed its place");
 	}
 	if (loop_add(w->loop, fd, EPOLLIN | EPOLLRDHUP, waiting_news, o, NULL) < 0) {
+		w->ends->shown_out(w->arg, fd, "this host cannot watch another connection");
 		close(fd);
-		w->shown_out++;
 		return;
 	}
 	o->fd = fd;

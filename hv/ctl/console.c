@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the viewers of a guest's console (see console.h). Must never block.
- * Invariant: what a viewer has not been sent is in the scrollback, or lost and told.
+ * Owns the viewers of a guest's console (see console.h). Must never block, nor read what is typed
+ * before there is room for it.
+ * Invariant: what a viewer has not been sent is in the scrollback, or lost and told; what it has
+ * typed and the guest's side has not taken is in its socket.
  * Next in the flow: guest.c.
  */
 #include "hv/ctl/console.h"
@@ -15,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hv/base/log.h"
 #include "hv/ctl/claim.h"
 
 #define CONSOLE_CHUNK 4096u
@@ -26,14 +29,15 @@ struct viewer {
 	uint64_t pos;
 	uint64_t lost; /* bytes it missed and was not told of */
 	bool full;     /* its socket is: it waits for EPOLLOUT */
+	bool held;     /* there was no room for what it types: not read until there is */
+	bool left;     /* it hung up while held: not watched, only kept for what it had typed */
 };
 
 struct ctl_console {
 	struct loop *loop;
 	int fd;
 	struct scrollback *scroll;
-	void (*input)(void *arg, const void *data, size_t n);
-	void *arg;
+	struct ctl_console_input input;
 	struct viewer viewer[CTL_VIEWERS_MAX];
 	unsigned viewers;
 };
@@ -47,6 +51,12 @@ static void viewer_close(struct viewer *v)
 	v->fd = -1;
 	if (--c->viewers == 0)
 		scrollback_watch(c->scroll, false);
+}
+
+static void viewer_watch(struct viewer *v)
+{
+	loop_mod(v->console->loop, v->fd,
+		(v->held ? 0u : (uint32_t)EPOLLIN) | (v->full ? (uint32_t)EPOLLOUT : 0u));
 }
 
 /* Tells a viewer what it missed: false if there is no room for that. */
@@ -96,24 +106,46 @@ static int viewer_pump(struct viewer *v)
 	if (rc < 0)
 		return rc;
 	v->full |= rc > 0; /* its turn is over, not its output */
-	loop_mod(v->console->loop, v->fd, EPOLLIN | (v->full ? EPOLLOUT : 0));
+	viewer_watch(v);
 	return 0;
+}
+
+/* Takes what it has typed, as far as there is room. False: it is gone, and there is no more. */
+static bool viewer_type(struct viewer *v)
+{
+	const struct ctl_console_input *in = &v->console->input;
+	char typed[512];
+	size_t room = in->room(in->arg);
+	ssize_t k;
+
+	v->held = room == 0;
+	if (v->held)
+		return true;
+	k = recv(v->fd, typed, room < sizeof(typed) ? room : sizeof(typed), MSG_DONTWAIT);
+	if (k > 0)
+		in->take(in->arg, typed, (size_t)k);
+	return k > 0 || (k < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 static void viewer_event(void *arg, uint32_t events)
 {
 	struct viewer *v = arg;
-	char typed[512];
-	ssize_t k;
+	bool held = v->held;
 
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		k = recv(v->fd, typed, sizeof(typed), MSG_DONTWAIT);
-		if (k == 0 || (k < 0 && errno != EAGAIN && errno != EINTR)) {
+		if (!viewer_type(v)) {
 			viewer_close(v);
 			return;
 		}
-		if (k > 0)
-			v->console->input(v->console->arg, typed, (size_t)k);
+		if (v->held && (events & (EPOLLHUP | EPOLLERR))) {
+			/* Nobody is there to be sent anything, and the loop would tell that for
+			 * ever. */
+			v->left = true;
+			loop_del(v->console->loop, v->fd);
+			return;
+		}
+		if (v->held != held)
+			viewer_watch(v);
 	}
 	if ((events & EPOLLOUT) && viewer_pump(v) < 0)
 		viewer_close(v);
@@ -128,9 +160,45 @@ static void console_news(void *arg, uint32_t events)
 	for (int i = 0; i < CTL_VIEWERS_MAX; i++) {
 		struct viewer *v = &c->viewer[i];
 
-		if (v->fd >= 0 && !v->full && viewer_pump(v) < 0)
+		if (v->fd >= 0 && !v->left && !v->full && viewer_pump(v) < 0)
 			viewer_close(v);
 	}
+}
+
+void ctl_console_room(struct ctl_console *c)
+{
+	for (int i = 0; c && i < CTL_VIEWERS_MAX; i++) {
+		struct viewer *v = &c->viewer[i];
+
+		if (v->fd < 0 || !v->held)
+			continue;
+		v->held = false;
+		if (!v->left)
+			viewer_watch(v);
+		while (v->fd >= 0 && v->left && !v->held) {
+			if (!viewer_type(v))
+				viewer_close(v);
+		}
+	}
+}
+
+/* A place for one more: a free one, or that of one who left while the guest took nothing. */
+static struct viewer *console_place(struct ctl_console *c)
+{
+	struct viewer *left = NULL;
+
+	for (struct viewer *v = c->viewer; v < c->viewer + CTL_VIEWERS_MAX; v++) {
+		if (v->fd < 0)
+			return v;
+		if (v->left)
+			left = v;
+	}
+	if (left) {
+		log_warn(
+			"console input is dropped: the guest does not read, and who typed it left");
+		viewer_close(left);
+	}
+	return left;
 }
 
 static void console_turn_away(int fd)
@@ -145,29 +213,26 @@ static void console_accept(void *arg, uint32_t events)
 {
 	struct ctl_console *c = arg;
 	int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct viewer *v = c->viewer;
+	struct viewer *v;
 
 	(void)events;
 	if (fd < 0)
 		return;
-	while (v < c->viewer + CTL_VIEWERS_MAX && v->fd >= 0)
-		v++;
-	if (v == c->viewer + CTL_VIEWERS_MAX ||
-		loop_add(c->loop, fd, EPOLLIN, viewer_event, v, NULL) < 0) {
+	v = console_place(c);
+	if (!v || loop_add(c->loop, fd, EPOLLIN, viewer_event, v, NULL) < 0) {
 		console_turn_away(fd);
 		return;
 	}
-	v->fd = fd;
+	*v = (struct viewer){ .console = c, .fd = fd };
 	if (c->viewers++ == 0)
 		scrollback_watch(c->scroll, true);
-	v->lost = 0;
 	v->pos = scrollback_start(c->scroll);
 	if (viewer_pump(v) < 0)
 		viewer_close(v);
 }
 
 int ctl_console_new(struct ctl_console **out, struct loop *l, int fd, struct scrollback *s,
-	void (*input)(void *arg, const void *data, size_t n), void *arg, struct err *e)
+	const struct ctl_console_input *input, struct err *e)
 {
 	struct ctl_console *c = calloc(1, sizeof(*c));
 	int rc;
@@ -177,7 +242,7 @@ int ctl_console_new(struct ctl_console **out, struct loop *l, int fd, struct scr
 		close(fd);
 		return err_set(e, -ENOMEM, "no memory for the console's socket");
 	}
-	*c = (struct ctl_console){ .loop = l, .fd = fd, .scroll = s, .input = input, .arg = arg };
+	*c = (struct ctl_console){ .loop = l, .fd = fd, .scroll = s, .input = *input };
 	for (int i = 0; i < CTL_VIEWERS_MAX; i++)
 		c->viewer[i] = (struct viewer){ .console = c, .fd = -1 };
 	rc = loop_add(l, fd, EPOLLIN, console_accept, c, e);
@@ -198,7 +263,8 @@ void ctl_console_free(struct ctl_console *c)
 	for (int i = 0; i < CTL_VIEWERS_MAX; i++) {
 		if (c->viewer[i].fd < 0)
 			continue;
-		(void)viewer_pump(&c->viewer[i]);
+		if (!c->viewer[i].left)
+			(void)viewer_pump(&c->viewer[i]);
 		viewer_close(&c->viewer[i]);
 	}
 	loop_del(c->loop, scrollback_fd(c->scroll));

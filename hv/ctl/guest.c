@@ -418,18 +418,38 @@ static void guest_typed(void *arg, const void *data, size_t n)
 {
 	struct ctl_guest *g = arg;
 
-	vm_serial_input(g->vm, data, n);
+	vm_input(g->vm, data, n);
+}
+
+static size_t guest_room(void *arg)
+{
+	struct ctl_guest *g = arg;
+
+	return vm_input_room(g->vm);
+}
+
+/* The guest has taken what had been typed. */
+static void guest_took(void *arg, uint32_t events)
+{
+	struct ctl_guest *g = arg;
+
+	(void)events;
+	vm_input_look(g->vm);
+	ctl_console_room(g->console);
+	if (g->hooks.room)
+		g->hooks.room(g->hooks.arg);
 }
 
 static int guest_console(struct ctl_guest *g, struct err *e)
 {
+	const struct ctl_console_input in = { .room = guest_room, .take = guest_typed, .arg = g };
 	struct scrollback *s = vm_scrollback(g->vm);
 	int fd;
 
 	if (!s)
 		return 0;
 	fd = ctl_claim_listen_console(g->claim, e);
-	return fd < 0 ? fd : ctl_console_new(&g->console, g->loop, fd, s, guest_typed, g, e);
+	return fd < 0 ? fd : ctl_console_new(&g->console, g->loop, fd, s, &in, e);
 }
 
 int ctl_guest_new(struct ctl_guest **out, struct loop *l, struct vm *vm, struct ctl_claim *claim,
@@ -448,6 +468,8 @@ int ctl_guest_new(struct ctl_guest **out, struct loop *l, struct vm *vm, struct 
 	g->since_ns = clock_mono_ns();
 	rc = loop_add(l, vm_event_fd(vm), EPOLLIN, guest_vm_event, g, e);
 	if (rc == 0)
+		rc = loop_add(l, vm_input_fd(vm), EPOLLIN, guest_took, g, e);
+	if (rc == 0)
 		rc = guest_console(g, e);
 	if (rc == 0)
 		rc = ctl_claim_listen(claim, e);
@@ -455,6 +477,7 @@ int ctl_guest_new(struct ctl_guest **out, struct loop *l, struct vm *vm, struct 
 		rc = ctl_server_new(&g->server, l, rc, &guest_server_ops, g, e);
 	if (rc < 0) {
 		ctl_console_free(g->console);
+		loop_del(l, vm_input_fd(vm));
 		loop_del(l, vm_event_fd(vm));
 		free(g);
 		return rc;
@@ -471,6 +494,7 @@ void ctl_guest_free(struct ctl_guest *g)
 	g->asker = NULL;
 	ctl_server_free(g->server);
 	ctl_console_free(g->console);
+	loop_del(g->loop, vm_input_fd(g->vm));
 	loop_del(g->loop, vm_event_fd(g->vm));
 	free(g);
 }

@@ -36,6 +36,8 @@ struct ctl_guest_hooks {
 	void (*arrived)(void *arg, const struct mig_result *r);
 	/* It lives on another host now; before whoever asked for the move is told. */
 	void (*left)(void *arg, const struct ctl_addr *to);
+	/* Optional. vm_input_room() was 0, and is not any more. */
+	void (*room)(void *arg);
 	/* The end. @to and @r only for CTL_END_MOVED. Called once; free the guest after it. */
 	void (*end)(void *arg, enum ctl_end why, const struct ctl_addr *to,
 		const struct mig_result *r, const struct err *e);

@@ -9,6 +9,7 @@
 #include "hv/base/clock.h"
 #include "hv/ctl/definition.h"
 #include "hv/ctl/internal.h"
+#include "hv/vm/definition.h"
 
 const char *guest_state(const struct ctl_guest *g, const struct vm_info *info)
 {
@@ -68,13 +69,13 @@ void op_status(struct ctl_guest *g, struct ctl_conn *c, const json_t *request)
 	(void)request;
 	vm_info(g->vm, &info);
 	fstat(vm_mem(g->vm)->fd, &st); /* a memfd: cannot fail */
-	j = json_pack("{s:b,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:I,s:I,s:s,s:s}", "ok", 1, "name",
+	j = json_pack("{s:b,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:I,s:I,s:s,s:s,s:s}", "ok", 1, "name",
 		cfg->name, "uuid", uuid_format(cfg->uuid, uuid), "state", guest_state(g, &info),
 		"pid", (int)getpid(), "cpus", (int)cfg->cpus, "memory_bytes",
 		(json_int_t)cfg->memory, "allocated_bytes", (json_int_t)st.st_blocks * 512,
 		"tracking", info.tracking, "uptime_ns", (json_int_t)info.age_ns, "here_ns",
-		(json_int_t)(clock_mono_ns() - g->since_ns), "serial", cfg->serial, "kernel",
-		cfg->kernel);
+		(json_int_t)(clock_mono_ns() - g->since_ns), "serial", cfg->serial, "console",
+		vm_console_name(cfg->console), "kernel", cfg->kernel);
 	guest_status_vcpus(g, j);
 	if (j && g->move && !g->arriving)
 		guest_status_move(g, j);

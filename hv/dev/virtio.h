@@ -26,7 +26,13 @@
 #define VIRTIO_CONFIG_MAX 256u /* bytes of device configuration */
 
 /* Device types (chapter 5). */
-enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_ENTROPY = 4, VIRTIO_ID_BALLOON = 5 };
+enum {
+	VIRTIO_ID_NET = 1,
+	VIRTIO_ID_BLOCK = 2,
+	VIRTIO_ID_CONSOLE = 3,
+	VIRTIO_ID_ENTROPY = 4,
+	VIRTIO_ID_BALLOON = 5
+};
 
 struct virtio;
 

@@ -4,62 +4,26 @@
  * source.c does. Runs on one thread, the migration's.
  * Invariant: harvest, then post. Every page is re-armed by the harvest that reported it before its
  * bytes are read for a put, so a write during the put shows in the next harvest.
- * Next in the flow: the transport; on the other end pump_target.c.
+ * Next in the flow: pump_pages.c; on the other end pump_target.c.
  */
-#include "hv/migrate/pump.h"
-
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
-#include "hv/mem/near.h"
 #include "hv/migrate/cancel.h"
 #include "hv/migrate/extents.h"
-#include "hv/migrate/pace.h"
-#include "hv/migrate/plan.h"
 #include "hv/migrate/predict.h"
-#include "hv/migrate/quiesce.h"
-#include "hv/migrate/source.h"
+#include "hv/migrate/pump_parts.h"
 #include "hv/migrate/wire.h"
-
-struct pump {
-	struct mig_source_args *a;
-	struct xport *x;
-	int rdv_fd;
-	struct rdv_clock clock;
-	struct source s;
-	struct mig_owner owner; /* whose guest it is, as the move began */
-	struct plan plan;
-	struct quiesce quiesce;
-	struct dirty_map found; /* scratch of a harvest */
-	struct wbuf msg;
-	struct mig_result *out;
-	uint64_t start, next_progress;
-	uint64_t gone_at; /* when the rendezvous was seen to have ended; 0: it has not */
-	struct pace pace; /* what --bandwidth lets go */
-	struct way way;   /* and what other moves let */
-	unsigned share;   /* what the vCPUs are left with, and since when */
-	uint64_t share_at;
-	uint64_t copy_at;           /* when the first round began */
-	uint64_t sent_before_round; /* pages_sent when the round began */
-	struct near near; /* for the first round: later ones are short, and wait for nobody */
-	bool sending;
-	bool finished;
-	bool down; /* the connection is gone: nothing can be told any more */
-	/* the steps of the blackout */
-	uint64_t freeze_at, stopped_at, harvested_at, posted_at, saved_at, loaded_at, thawed_at;
-};
 
 /*
  * A cancel goes before anything that would carry the move on: so a guest is not frozen for a move
  * that is cancelled, and LOADED, which commits, is told only if no cancel was first. After the
  * commit the machine ignores it.
  */
-static void pump_event(struct pump *p, struct source_event ev)
+void pump_event(struct pump *p, struct source_event ev)
 {
 	struct source_event cancel = { .type = SOURCE_EV_CANCEL,
 		.now = clock_mono_ns(),
@@ -73,13 +37,12 @@ static void pump_event(struct pump *p, struct source_event ev)
 	source_step(&p->s, &ev);
 }
 
-static void pump_simple(
-	struct pump *p, enum source_event_type type, uint64_t a, uint64_t b, uint64_t c)
+void pump_simple(struct pump *p, enum source_event_type type, uint64_t a, uint64_t b, uint64_t c)
 {
 	pump_event(p, (struct source_event){ .type = type, .a = a, .b = b, .c = c });
 }
 
-static void pump_fault(struct pump *p, enum source_event_type type, const struct err *e)
+void pump_fault(struct pump *p, enum source_event_type type, const struct err *e)
 {
 	if (type == SOURCE_EV_DOWN)
 		p->down = true;
@@ -145,11 +108,23 @@ static void pump_do_track(struct pump *p)
 	pump_simple(p, SOURCE_EV_TRACKING, p->plan.todo_pages, 0, 0);
 }
 
+/* As urgently as at the freeze; before a harvest, which finds what is written meanwhile. */
+static void pump_nudge(struct pump *p)
+{
+	urgency_set(URGENCY_HIGH);
+	pump_simple(p, SOURCE_EV_NUDGED, p->a->ops->nudge(p->a->vm), 0, 0);
+	urgency_set(URGENCY_NORMAL);
+	p->nudged_at = clock_mono_ns();
+}
+
 static void pump_do_harvest(struct pump *p)
 {
-	uint64_t t = clock_mono_ns(), found;
+	uint64_t t, found;
 	struct err e = { 0 };
 
+	if (!p->s.frozen && clock_mono_ns() - p->nudged_at >= PUMP_NUDGE_NS)
+		pump_nudge(p);
+	t = clock_mono_ns();
 	if (p->a->ops->track_harvest(p->a->vm, &p->found, &e)) {
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
@@ -159,11 +134,11 @@ static void pump_do_harvest(struct pump *p)
 		plan_add(&p->plan, &p->found);
 	else
 		plan_add_round(&p->plan, &p->found);
-	p->harvested_at = clock_mono_ns();
+	p->at.harvested = clock_mono_ns();
 	pump_event(p, (struct source_event){ .type = SOURCE_EV_HARVESTED,
 			      .a = p->plan.todo_pages,
 			      .b = found,
-			      .c = p->harvested_at - t,
+			      .c = p->at.harvested - t,
 			      .d = p->plan.hot_pages });
 }
 
@@ -192,9 +167,9 @@ static void pump_do_freeze(struct pump *p)
 	int r;
 
 	urgency_set(URGENCY_HIGH);
-	p->freeze_at = clock_mono_ns();
+	p->at.freeze = clock_mono_ns();
 	pump_share(p, p->share);
-	p->out->predicted_blackout_ns = p->s.predicted_ns;
+	p->out->predicted = p->s.predicted;
 	p->out->rounds = p->s.round;
 	/* Cancelled since the decision, or past the limit and let go: nothing may follow. */
 	if (mig_is_cancelled(p->a->cancel) ||
@@ -207,7 +182,7 @@ static void pump_do_freeze(struct pump *p)
 		return;
 	}
 	mig_stall(p->a->params.test_stall_ns);
-	p->stopped_at = clock_mono_ns();
+	p->at.stopped = clock_mono_ns();
 	pump_point(p, "source-frozen");
 	pump_simple(p, SOURCE_EV_FROZEN, 0, 0, 0);
 }
@@ -217,7 +192,7 @@ static void pump_do_save(struct pump *p)
 	struct wire_msg m = { .type = WIRE_STATE, .clock_offset_ns = p->clock.offset_ns };
 	struct err e = { 0 };
 
-	p->posted_at = clock_mono_ns();
+	p->at.posted = clock_mono_ns();
 	wbuf_reset(&p->msg);
 	m.clock_real_ns = clock_real_ns();
 	memcpy(m.uuid, p->owner.uuid, sizeof(m.uuid));
@@ -227,7 +202,7 @@ static void pump_do_save(struct pump *p)
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
 	}
-	p->saved_at = clock_mono_ns();
+	p->at.saved = clock_mono_ns();
 	pump_send(p, WIRE_STATE);
 	pump_point(p, "source-state-sent");
 	pump_simple(p, SOURCE_EV_SAVED, p->msg.len, 0, 0);
@@ -237,7 +212,7 @@ static void pump_do_release(struct pump *p)
 {
 	struct err e = { 0 };
 
-	p->loaded_at = clock_mono_ns();
+	p->at.loaded = clock_mono_ns();
 	pump_point(p, "source-loaded");
 	if (p->a->own && p->a->own->release(p->a->vm, &e)) {
 		pump_fault(p, SOURCE_EV_FAILED, &e);
@@ -283,8 +258,7 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 		p->sent_before_round = p->plan.pages_sent;
 		break;
 	case SOURCE_DO_ROUND:
-		/* The bulk is on its way. What follows is short, and the guest is faster than it
-		 * if it has to wait. */
+		/* The bulk is on its way. What follows is short, or the guest is faster. */
 		urgency_set(URGENCY_NORMAL);
 		near_leave(&p->near);
 		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_ROUND, .round = d->a });
@@ -309,149 +283,13 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 	}
 }
 
-/* ---- pages -------------------------------------------------------------------------------- */
-
-static bool pump_is_zero(void *arg, uint32_t region, uint64_t page)
-{
-	const struct gmem *m = arg;
-
-	return gmem_page_is_zero(m->regions[region].host + (page << GMEM_PAGE_SHIFT));
-}
-
-/* Whether something may go now: for --bandwidth, and for others. A frozen guest does not wait. */
-static bool pump_may_send(struct pump *p)
-{
-	struct xport_stats st;
-	uint64_t now = clock_mono_ns();
-
-	if (p->s.frozen || way_may_send(&p->way, &p->pace, now))
-		return true;
-	if (pace_wants_idle(&p->pace)) {
-		p->a->xport->stats(p->x, &st);
-		if (st.in_transit_bytes == 0)
-			pace_idle(&p->pace, now);
-	}
-	return false;
-}
-
-/* Posts until the transport is full, the budget is spent or nothing is left to post. */
-static void pump_post(struct pump *p)
-{
-	struct err e = { 0 };
-	struct plan_run run;
-
-	while (pump_may_send(p) && plan_next(&p->plan, pump_is_zero, p->a->mem, &run)) {
-		struct xport_put put = {
-			.region = run.region,
-			.offset = run.page << GMEM_PAGE_SHIFT,
-			.length = run.pages << GMEM_PAGE_SHIFT,
-			.zero = run.zero,
-			.cookie = plan_cookie(&run),
-		};
-		int r = p->a->xport->put(p->x, &put, &e);
-
-		if (r == 0) {
-			pace_sent(&p->pace, run.zero ? 0 : put.length);
-			continue;
-		}
-		plan_unpost(&p->plan, &run);
-		if (r != -EAGAIN)
-			pump_fault(p, SOURCE_EV_DOWN, &e);
-		return;
-	}
-	if (!plan_empty(&p->plan)) /* the rest is in flight: dirtied again since it was posted */
-		return;
-	p->sending = false;
-	pump_simple(p, SOURCE_EV_SENT,
-		(p->plan.pages_sent - p->sent_before_round) << GMEM_PAGE_SHIFT, p->pace.idle_ns, 0);
-}
-
-/* ---- what the transport reports ----------------------------------------------------------- */
-
-static void pump_msg(struct pump *p, const struct xport_event *xe)
-{
-	struct err e = { 0 };
-	struct wire_msg m;
-
-	if (wire_decode(&m, xe->msg_type, xe->data, xe->len, &e)) {
-		pump_fault(p, SOURCE_EV_FAILED, &e);
-		return;
-	}
-	switch (m.type) {
-	case WIRE_READY:
-		pump_simple(p, SOURCE_EV_READY, m.save_ns, m.load_ns, m.state_bytes);
-		return;
-	case WIRE_ROUND_ACK: pump_simple(p, SOURCE_EV_ACKED, m.round, 0, 0); return;
-	case WIRE_LOADED: pump_simple(p, SOURCE_EV_LOADED, m.load_ns, 0, 0); return;
-	case WIRE_THAWED:
-		p->thawed_at = clock_mono_ns();
-		pump_simple(p, SOURCE_EV_THAWED, 0, 0, 0);
-		return;
-	case WIRE_ABORT:
-		err_set(&e, -ECONNABORTED, "%s", m.text);
-		pump_fault(p, SOURCE_EV_ABORT, &e);
-		return;
-	default:
-		err_set(&e, -EPROTO, "the target sent a %s message, which only a source may send",
-			wire_type_name(m.type));
-		pump_fault(p, SOURCE_EV_FAILED, &e);
-	}
-}
-
-static void pump_xport_event(struct pump *p, const struct xport_event *xe)
-{
-	struct plan_run run;
-
-	switch (xe->type) {
-	case XPORT_EV_PUT_DONE:
-		run = plan_from_cookie(xe->cookie);
-		plan_done(&p->plan, &run);
-		return;
-	case XPORT_EV_MSG: pump_msg(p, xe); return;
-	case XPORT_EV_DOWN: pump_fault(p, SOURCE_EV_DOWN, &xe->err); return;
-	}
-}
-
-/* How long poll() may sleep: not at all while there is something to post. */
-static uint64_t pump_timeout(const struct pump *p)
-{
-	uint64_t now = clock_mono_ns(), until = source_deadline(&p->s);
-
-	if (until > p->next_progress)
-		until = p->next_progress;
-	/* Out of budget: come back as soon as there is some again, or to see that all has gone. */
-	if (p->sending && p->pace.spent) {
-		uint64_t back = now + (p->pace.idle_at ? PUMP_BUDGET_POLL_NS : PUMP_IDLE_POLL_NS);
-
-		until = until > back ? back : until;
-	}
-	return until > now ? until - now : 0;
-}
-
-static void pump_poll(struct pump *p)
-{
-	struct xport_event ev[PUMP_EVENTS];
-	struct err e = { 0 };
-	int n;
-
-	if (p->down) { /* nothing will come but time */
-		usleep((useconds_t)(pump_timeout(p) / 1000));
-		return;
-	}
-	n = p->a->xport->poll(p->x, pump_timeout(p), ev, PUMP_EVENTS, &e);
-	if (n < 0)
-		pump_fault(p, SOURCE_EV_DOWN, &e);
-	for (int i = 0; i < n && !p->finished; i++)
-		pump_xport_event(p, &ev[i]);
-}
-
 /* ---- progress ----------------------------------------------------------------------------- */
 
 static void pump_progress(struct pump *p, uint64_t now)
 {
 	uint64_t sent = p->plan.pages_sent << GMEM_PAGE_SHIFT;
 	uint64_t left = (p->plan.todo_pages + p->plan.inflight_pages) << GMEM_PAGE_SHIFT;
-	uint64_t speed = p->s.pace ? p->s.pace : predict_rate(sent, now - p->start);
+	uint64_t speed = p->s.pace ? p->s.pace : estimate_rate(sent, now - p->start);
 	struct mig_progress out = {
 		.phase = mig_phase_of(p->s.state),
 		.round = p->s.round,
@@ -460,7 +298,7 @@ static void pump_progress(struct pump *p, uint64_t now)
 		.residual_bytes = left,
 		.goodput = speed,
 		.dirty_rate = p->s.dirty_rate,
-		.predicted_blackout_ns = p->s.predicted_ns,
+		.predicted_blackout_ns = p->s.predicted.total_ns,
 		.eta_ns = speed ? (uint64_t)((double)left * 1e9 / (double)speed) : 0,
 		.share = p->share,
 	};
@@ -498,35 +336,26 @@ static void pump_watch(struct pump *p)
 
 static void pump_result(struct pump *p, uint64_t end)
 {
-	struct mig_blackout *b = &p->out->blackout;
 	struct xport_stats st;
 
 	p->a->xport->stats(p->x, &st);
 	p->out->total_ns = end - p->start;
+	p->out->predicted_blackout_ns = p->out->predicted.total_ns;
 	p->out->sent_bytes = p->plan.pages_sent << GMEM_PAGE_SHIFT;
 	p->out->wire_bytes = st.wire_bytes_out;
 	p->out->pages_sent = p->plan.pages_sent;
 	p->out->pages_zero = p->plan.pages_zero;
 	p->out->pages_skipped = p->plan.pages_skipped;
-	p->out->goodput = predict_rate(p->out->sent_bytes, end - p->copy_at);
+	p->out->goodput = estimate_rate(p->out->sent_bytes, end - p->copy_at);
 	p->out->committed = p->s.state == SOURCE_DONE || p->s.state == SOURCE_MOVED;
 	p->out->unconfirmed = p->s.state == SOURCE_MOVED;
 	p->out->in_doubt = p->s.state == SOURCE_IN_DOUBT;
 	if (p->s.state != SOURCE_DONE)
 		return;
 	p->out->residual_bytes = p->s.residual_pages << GMEM_PAGE_SHIFT;
-	p->out->goodput = predict_rate(
-		p->out->sent_bytes - p->out->residual_bytes, p->freeze_at - p->copy_at);
-	*b = (struct mig_blackout){
-		.total_ns = p->thawed_at - p->freeze_at,
-		.stop_ns = p->stopped_at - p->freeze_at,
-		.harvest_ns = p->harvested_at - p->stopped_at,
-		.residual_ns = p->posted_at - p->harvested_at,
-		.save_ns = p->saved_at - p->posted_at,
-		.send_ns = p->loaded_at - p->saved_at,
-		.load_ns = p->s.load_ns,
-		.start_ns = p->thawed_at - p->loaded_at,
-	};
+	p->out->goodput = estimate_rate(
+		p->out->sent_bytes - p->out->residual_bytes, p->at.freeze - p->copy_at);
+	p->out->blackout = blackout_of(&p->at, p->s.load_ns);
 }
 
 static int pump_init(struct pump *p, struct err *e)

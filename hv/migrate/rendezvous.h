@@ -28,7 +28,7 @@
 #include "hv/migrate/xport.h"
 
 #define RDV_MAGIC          0x49524154414157ull /* "WATARI" padded, little-endian on the wire */
-#define RDV_PROTOCOL       6 /* both ends must be equal; raised with every change of the wire */
+#define RDV_PROTOCOL       7 /* both ends must be equal; raised with every change of the wire */
 #define RDV_FRAME_MAX      (64u << 10)
 #define RDV_CONFIG_MAX     (32u << 10)
 #define RDV_NAME_MAX       64

@@ -97,7 +97,7 @@ struct xport_ops {
 	/* Target: starts listening on @addr and fills in its port. */
 	int (*listen)(struct xport_listener **out, struct xport_addr *addr, struct err *e);
 	/*
-	 * Target: waits up to @timeout_ns for a source that presents the token, with all its
+	 * Target: waits up to @timeout_ns for a source that proves the token, with all its
 	 * streams, and ends the listening; strangers are dropped and do not end the wait. Frees
 	 * @l whatever happens. -ETIMEDOUT: nobody came; -ECONNRESET: the lifeline ended first.
 	 */

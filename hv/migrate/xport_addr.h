@@ -35,7 +35,7 @@ struct xport_rdma {
 struct xport_addr {
 	char host[XPORT_HOST_MAX];       /* numeric IPv4 or IPv6 address, or a name; never empty */
 	uint16_t port;                   /* 0 when listening: any; listen() fills in what it got */
-	uint8_t token[XPORT_TOKEN_SIZE]; /* a connection that does not present it is dropped */
+	uint8_t token[XPORT_TOKEN_SIZE]; /* a connection that does not prove it is dropped */
 	unsigned streams;                /* 1..16 data streams */
 	struct xport_rdma rdma;          /* this end's own wishes */
 	bool encrypt;                    /* for probe(): what is put shall be encrypted */

@@ -16,7 +16,7 @@
 #include "hv/vm/place.h"
 
 #define CONFIG_SECTION "config"
-#define CONFIG_VERSION 4u
+#define CONFIG_VERSION 5u
 
 /* The text fields, in the order in which they travel after name, cpus and memory. */
 static const struct {
@@ -100,6 +100,8 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 		return err_set(e, -EINVAL, "no kernel is given");
 	if (c->tracking > VM_TRACKING_LOG)
 		return err_set(e, -EINVAL, "dirty tracking %d is unknown", (int)c->tracking);
+	if (c->console > VM_CONSOLE_VIRTIO)
+		return err_set(e, -EINVAL, "console %d is unknown", (int)c->console);
 	r = config_check_serial(c->serial, e);
 	if (!r)
 		r = place_check(c->place, c->cpus, e);
@@ -121,6 +123,7 @@ void vm_config_encode(const struct vm_config *c, struct wbuf *w)
 	wbuf_u8(w, c->backing.prealloc);
 	config_encode_devices(c, w);
 	wbuf_bytes(w, c->uuid, sizeof(c->uuid));
+	wbuf_u8(w, (uint8_t)c->console);
 	section_end(w, at);
 }
 
@@ -149,6 +152,17 @@ static int config_read_uuid(struct vm_config *c, struct rbuf *b, struct err *e)
 	if (!uuid)
 		return err_set(e, -EPROTO, "the guest's description: the identity is malformed");
 	memcpy(c->uuid, uuid, sizeof(c->uuid));
+	return 0;
+}
+
+/* Since version 5. */
+static int config_read_console(struct vm_config *c, struct rbuf *b, struct err *e)
+{
+	uint8_t console = rbuf_u8(b);
+
+	if (b->failed || console > VM_CONSOLE_VIRTIO)
+		return err_set(e, -EPROTO, "the guest's description: the console is malformed");
+	c->console = (enum vm_console)console;
 	return 0;
 }
 
@@ -190,6 +204,7 @@ int vm_config_decode(struct vm_config *c, struct rbuf *r, struct err *e)
 		(s.version >= 2 && (rc = config_read_backing(c, &s.body, e))) ||
 		(s.version >= 3 && (rc = config_read_devices(c, &s.body, e))) ||
 		(s.version >= 4 && (rc = config_read_uuid(c, &s.body, e))) ||
+		(s.version >= 5 && (rc = config_read_console(c, &s.body, e))) ||
 		(rc = section_done(&s, e)))
 		return rc;
 	if (rbuf_left(r))

@@ -48,6 +48,9 @@ struct vm_net {
 	unsigned queues;            /* pairs, 1..VM_QUEUES_MAX */
 };
 
+/* Which of the guest's lines is its console: the one that is typed to. */
+enum vm_console { VM_CONSOLE_SERIAL, VM_CONSOLE_VIRTIO };
+
 enum vm_tracking { VM_TRACKING_AUTO, VM_TRACKING_RING, VM_TRACKING_LOG };
 
 /* What a guest is made of. Travels with it (vm_config_encode). */
@@ -59,8 +62,9 @@ struct vm_config {
 	char kernel[VM_PATH_MAX];
 	char initrd[VM_PATH_MAX]; /* "" for none */
 	char append[VM_CMDLINE_MAX];
-	char serial[VM_PATH_MAX]; /* "stdio", "socket", "file:PATH", "none" */
-	bool persistent;          /* made from a file: each host it lives on keeps its definition */
+	char serial[VM_PATH_MAX]; /* "stdio", "socket", "file:PATH", "none": where consoles lead */
+	enum vm_console console;
+	bool persistent; /* made from a file: each host it lives on keeps its definition */
 	unsigned ndisks, nnets;
 	struct vm_disk disks[VM_DISKS_MAX];
 	struct vm_net nets[VM_NETS_MAX];

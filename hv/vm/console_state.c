@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the section "console": the end of the scrollback, and what was typed that the UART has not
+ * Owns the section "console": the end of the scrollback, and what was typed that its device has not
  * taken yet. Must never believe a length.
  * Next in the flow: state.c.
  */
@@ -20,10 +20,10 @@ void vm_console_save(struct vm *vm, struct wbuf *w)
 		scrollback_save(vm->scroll, w);
 	else
 		wbuf_u32(w, 0);
-	pthread_mutex_lock(&vm->in_lock);
-	wbuf_u32(w, (uint32_t)vm->in_len);
-	wbuf_bytes(w, vm->in, vm->in_len);
-	pthread_mutex_unlock(&vm->in_lock);
+	pthread_mutex_lock(&vm->in.lock);
+	wbuf_u32(w, (uint32_t)vm->in.len);
+	wbuf_bytes(w, vm->in.buf, vm->in.len);
+	pthread_mutex_unlock(&vm->in.lock);
 	section_end(w, at);
 }
 
@@ -38,13 +38,13 @@ int vm_console_load(struct vm *vm, struct section *s, struct err *e)
 		return r;
 	scrollback_load(NULL, &look);
 	n = rbuf_u32(&look);
-	typed = n <= sizeof(vm->in) ? rbuf_bytes(&look, n) : NULL;
+	typed = n <= sizeof(vm->in.buf) ? rbuf_bytes(&look, n) : NULL;
 	if (!typed || !rbuf_done(&look))
 		return err_set(e, -EPROTO, "state section 'console' is malformed");
 	scrollback_load(vm->scroll, &s->body);
-	pthread_mutex_lock(&vm->in_lock);
-	memcpy(vm->in, typed, n);
-	__atomic_store_n(&vm->in_len, n, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&vm->in_lock);
+	pthread_mutex_lock(&vm->in.lock);
+	memcpy(vm->in.buf, typed, n);
+	__atomic_store_n(&vm->in.len, n, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&vm->in.lock);
 	return 0;
 }

@@ -27,6 +27,7 @@ enum def_kind {
 	DEF_MAC,
 	DEF_TRACKING,
 	DEF_PLACE, /* "any", or as place.h has it */
+	DEF_CONSOLE,
 };
 
 struct def_key {
@@ -47,6 +48,7 @@ static const struct def_key def_guest[] = {
 	{ "initrd", DEF_PATH, DEF_FIELD(vm_config, initrd), 0, 0 },
 	{ "append", DEF_TEXT, DEF_FIELD(vm_config, append), 0, 0 },
 	{ "serial", DEF_SERIAL, DEF_FIELD(vm_config, serial), 0, 0 },
+	{ "console", DEF_CONSOLE, 0, 0, 0, 0 },
 	{ "dirty-tracking", DEF_TRACKING, 0, 0, 0, 0 },
 	{ "overcommit", DEF_SWITCH, DEF_FIELD(vm_config, overcommit), 0, 0 },
 };
@@ -80,6 +82,16 @@ static const char *const def_tracking[] = {
 	[VM_TRACKING_RING] = "ring",
 	[VM_TRACKING_LOG] = "log",
 };
+
+static const char *const def_console[] = {
+	[VM_CONSOLE_SERIAL] = "serial",
+	[VM_CONSOLE_VIRTIO] = "virtio",
+};
+
+const char *vm_console_name(enum vm_console c)
+{
+	return def_console[c];
+}
 
 const char *vm_def_section_name(enum vm_def_section s)
 {
@@ -167,6 +179,17 @@ static int def_place(const struct def_key *k, char *dst, const char *value, stru
 	return rc ? rc : def_text(k, dst, value, e);
 }
 
+static int def_line(struct vm_config *c, const char *value, struct err *e)
+{
+	for (size_t i = 0; i < sizeof(def_console) / sizeof(def_console[0]); i++) {
+		if (strcmp(value, def_console[i]) != 0)
+			continue;
+		c->console = (enum vm_console)i;
+		return 0;
+	}
+	return err_set(e, -EINVAL, "console '%s' is neither serial nor virtio", value);
+}
+
 static int def_value(struct vm_config *c, const struct def_key *k, void *field, const char *value,
 	const char *dir, struct err *e)
 {
@@ -192,6 +215,7 @@ static int def_value(struct vm_config *c, const struct def_key *k, void *field, 
 	case DEF_MAC: return def_mac(field, value, e);
 	case DEF_TRACKING: return def_track(c, value, e);
 	case DEF_PLACE: return def_place(k, field, value, e);
+	case DEF_CONSOLE: return def_line(c, value, e);
 	}
 	return -EINVAL;
 }
@@ -311,6 +335,7 @@ static void def_item(struct vm_def_item *it, const struct vm_config *c, const st
 		break;
 	case DEF_TRACKING: it->text = def_tracking[c->tracking]; break;
 	case DEF_PLACE: it->text = c->place[0] ? c->place : "any"; break;
+	case DEF_CONSOLE: it->text = def_console[c->console]; break;
 	}
 }
 

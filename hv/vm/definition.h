@@ -16,6 +16,9 @@ enum vm_def_section { VM_DEF_GUEST, VM_DEF_DISK, VM_DEF_NET, VM_DEF_SECTIONS };
 /* "guest", "disk", "net". */
 const char *vm_def_section_name(enum vm_def_section s);
 
+/* "serial" or "virtio". */
+const char *vm_console_name(enum vm_console c);
+
 /* An empty definition: every key at its default, no name, no kernel, no devices. */
 void vm_def_init(struct vm_config *c);
 

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns the list of devices: the one order in which they are built, reset, saved, loaded and freed,
- * and the wires from them to KVM, to the console and to the machine's events. Must never let a
+ * and the wires from them to KVM and to the machine's events. Must never let a
  * device know any of these but through its callbacks.
- * Next in the flow: hv/dev/dev.h, state.c.
+ * Next in the flow: hv/dev/dev.h, devices_console.c, devices_net.c, state.c.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "hv/base/log.h"
 #include "hv/base/machine.h"
 #include "hv/base/section.h"
 #include "hv/dev/acpi_pm.h"
@@ -20,6 +19,7 @@
 #include "hv/dev/serial.h"
 #include "hv/dev/virtio_blk.h"
 #include "hv/dev/virtio_balloon.h"
+#include "hv/dev/virtio_console.h"
 #include "hv/dev/virtio_net.h"
 #include "hv/dev/virtio_rng.h"
 #include "hv/vm/internal.h"
@@ -31,15 +31,6 @@ static void device_irq(void *arg, int level)
 	kvm_vm_irq(irq->kvm, irq->gsi, level);
 }
 
-static void device_serial_tx(void *arg, const uint8_t *p, size_t n)
-{
-	struct vm *vm = arg;
-
-	if (vm->scroll)
-		scrollback_write(vm->scroll, p, n);
-	console_write(vm->console, p, n);
-}
-
 /* Called under the bus lock, on a vCPU's thread: they take note, the vCPUs stop by themselves. */
 static void device_reset_asked(void *arg)
 {
@@ -49,20 +40,6 @@ static void device_reset_asked(void *arg)
 static void device_shutdown_asked(void *arg)
 {
 	vm_event_raise(arg, VM_EVENT_SHUTDOWN, NULL);
-}
-
-static int device_new_serial(struct vm *vm, uint32_t i, void **self, struct err *e)
-{
-	struct serial *s = NULL;
-	int r;
-
-	(void)i;
-	vm->com1_irq = (struct vm_irq){ .kvm = &vm->kvm, .gsi = MACHINE_IRQ_COM1 };
-	r = serial_new(&s, &vm->pio, MACHINE_PORT_COM1,
-		(struct dev_irq){ .set = device_irq, .arg = &vm->com1_irq }, device_serial_tx, vm,
-		e);
-	*self = s;
-	return r;
 }
 
 static int device_new_rtc(struct vm *vm, uint32_t i, void **self, struct err *e)
@@ -220,6 +197,20 @@ static int device_build_balloon(struct vm *vm, uint32_t i, void **self, struct e
 	return device_virtio(v, "balloon", r, self, e);
 }
 
+static unsigned device_count_consoles(const struct vm_config *c)
+{
+	return c->console == VM_CONSOLE_VIRTIO;
+}
+
+static int device_build_console(struct vm *vm, uint32_t i, void **self, struct err *e)
+{
+	struct virtio *v = NULL;
+	int r = device_new_console(vm, &v, e);
+
+	(void)i;
+	return device_virtio(v, "hvc0", r, self, e);
+}
+
 /*
  * The list. @count: how many of them the definition asks for; without it, one. @advance: for a
  * device whose time stands still while it is saved. PCI devices come after their bus, each in the
@@ -241,9 +232,11 @@ static const struct {
 	{ .ops = &virtio_blk_dev_ops, .count = device_count_disks, .build = device_new_disk },
 	{ .ops = &virtio_balloon_dev_ops, .build = device_build_balloon },
 	{ .ops = &virtio_net_dev_ops, .count = device_count_nets, .build = device_build_net },
+	{ .ops = &virtio_console_dev_ops,
+		.count = device_count_consoles,
+		.build = device_build_console },
 };
-#define DEVICES        (sizeof(devices) / sizeof(devices[0]))
-#define DEVICES_SERIAL 0 /* position of the console's device in the list, and in vm->dev */
+#define DEVICES (sizeof(devices) / sizeof(devices[0]))
 
 int vm_devices_start(struct vm *vm, struct err *e)
 {
@@ -308,7 +301,7 @@ void vm_devices_resume(struct vm *vm)
 void vm_devices_save(struct vm *vm, struct wbuf *w)
 {
 	/* With input locked out: a byte the UART took after its state was read would be lost. */
-	pthread_mutex_lock(&vm->in_lock);
+	pthread_mutex_lock(&vm->in.lock);
 	for (unsigned i = 0; i < vm->ndev; i++) {
 		const struct vm_device *d = &vm->dev[i];
 		size_t at = section_begin(w, d->ops->name, d->instance, d->ops->version);
@@ -316,7 +309,7 @@ void vm_devices_save(struct vm *vm, struct wbuf *w)
 		d->ops->save(d->self, w);
 		section_end(w, at);
 	}
-	pthread_mutex_unlock(&vm->in_lock);
+	pthread_mutex_unlock(&vm->in.lock);
 }
 
 int vm_device_find(const struct vm *vm, const char *name, uint32_t instance)
@@ -353,39 +346,6 @@ void vm_devices_advance(struct vm *vm, uint64_t ns)
 		if (vm->dev[i].advance)
 			vm->dev[i].advance(vm->dev[i].self, ns);
 	}
-}
-
-void vm_input_pump(struct vm *vm)
-{
-	size_t n;
-
-	if (__atomic_load_n(&vm->in_len, __ATOMIC_RELAXED) == 0)
-		return;
-	pthread_mutex_lock(&vm->in_lock);
-	/* A machine that is moving takes no input: its state may be saved already. The reason is
-	 * set before the state is saved under this lock, so one of the two sees the other. */
-	n = __atomic_load_n(&vm->hold, __ATOMIC_ACQUIRE) & VM_HOLD_MIGRATION
-		    ? 0
-		    : serial_input(vm->dev[DEVICES_SERIAL].self, vm->in, vm->in_len);
-	memmove(vm->in, vm->in + n, vm->in_len - n);
-	__atomic_store_n(&vm->in_len, vm->in_len - n, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&vm->in_lock);
-}
-
-void vm_serial_input(struct vm *vm, const void *data, size_t len)
-{
-	size_t room, n;
-
-	pthread_mutex_lock(&vm->in_lock);
-	room = sizeof(vm->in) - vm->in_len;
-	n = len < room ? len : room;
-	memcpy(vm->in + vm->in_len, data, n);
-	__atomic_store_n(&vm->in_len, vm->in_len + n, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&vm->in_lock);
-	/* As a terminal's own queue does when nobody reads. */
-	if (n < len)
-		log_warn("%zu bytes of console input dropped: the guest does not read", len - n);
-	vm_input_pump(vm);
 }
 
 void vm_power_button(struct vm *vm)

@@ -7,6 +7,7 @@
 #ifndef WATARI_VM_DEVICES_H
 #define WATARI_VM_DEVICES_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,7 +26,8 @@ enum vm_slot {
 	VM_SLOT_BALLOON = 2,
 	VM_SLOT_DISKS = 3,
 	VM_SLOT_NETS = VM_SLOT_DISKS + VM_DISKS_MAX,
-	VM_SLOTS_END = VM_SLOT_NETS + VM_NETS_MAX
+	VM_SLOT_CONSOLE = VM_SLOT_NETS + VM_NETS_MAX,
+	VM_SLOTS_END
 };
 _Static_assert(VM_SLOTS_END <= 32, "a bus has 32 slots");
 
@@ -37,6 +39,16 @@ struct vm_device {
 	uint32_t instance; /* of its kind; with ops->name it is the section in saved state */
 	void *self;
 	void (*advance)(void *self, uint64_t ns);
+};
+
+/* Typed, and not taken by the console's device yet. */
+struct vm_input {
+	int fd; /* eventfd: see vm_input_fd() */
+	/* under the lock; len is also read without */
+	pthread_mutex_t lock;
+	uint8_t buf[4096];
+	size_t len;
+	bool wanted; /* vm_input_room() said 0, and fd has not told of room since */
 };
 
 int vm_devices_start(struct vm *vm, struct err *e);
@@ -61,7 +73,11 @@ struct virtio;
 int device_new_net(struct vm *vm, uint32_t i, struct virtio **out, struct err *e);
 int device_new_balloon(struct vm *vm, struct virtio **out, struct err *e);
 
-/* Offers waiting input to the UART again. Any thread; cheap when nothing waits. */
+/* devices_console.c: the serial port, and the virtio console of a definition that has it. */
+int device_new_serial(struct vm *vm, uint32_t i, void **self, struct err *e);
+int device_new_console(struct vm *vm, struct virtio **out, struct err *e);
+
+/* Offers waiting input to the console's device again. Any thread; cheap when nothing waits. */
 void vm_input_pump(struct vm *vm);
 
 #endif

@@ -25,6 +25,7 @@
 #include "hv/vm/vm.h"
 
 struct acpi_pm;
+struct serial;
 
 /* owner.c */
 struct vm_owner {
@@ -36,10 +37,10 @@ struct vm_cpu {
 	struct vm *vm;
 	struct vcpu vcpu;
 	pthread_t thread;
-	cpu_set_t place; /* its thread keeps to these; empty: it runs anywhere */
-	bool in_guest;   /* counted in vm->running; under the lock */
-	pid_t tid;       /* 0: the thread is not there yet; under the lock */
-	bool hurried;    /* its thread goes before others until it next runs the guest; likewise */
+	cpu_set_t place;       /* its thread keeps to these; empty: it runs anywhere */
+	bool in_guest, nudged; /* counted in vm->running, in vm->nudged; under the lock */
+	pid_t tid;             /* 0: the thread is not there yet; under the lock */
+	bool hurried; /* its thread goes before others until it next runs the guest; likewise */
 	/* throttle.c, under the lock */
 	bool writer, paused;
 	uint64_t dirtied,
@@ -60,7 +61,9 @@ struct vm {
 	unsigned ncpu, nthread; /* vCPUs open, threads started */
 	struct bus pio, mmio;
 	struct pci_bus *pci;
-	struct virtio *balloon; /* also in dev[], which owns it */
+	struct virtio *balloon; /* also in dev[], which owns it, as these two */
+	struct serial *com1;
+	struct virtio *hvc0; /* NULL: the definition has none */
 	unsigned ndev;
 	struct vm_device dev[VM_DEVICES_MAX]; /* in the order of devices.c's list */
 	struct vm_irq com1_irq, sci_irq;
@@ -72,16 +75,13 @@ struct vm {
 	uint8_t *power_on; /* KVM's state before anything ran */
 	size_t power_on_len;
 
-	/* Input typed and not taken by the UART yet; in_len is also read without the lock. */
-	pthread_mutex_t in_lock;
-	uint8_t in[4096];
-	size_t in_len;
+	struct vm_input in;
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* to the vCPUs: hold became 0, or quit */
-	pthread_cond_t idle; /* to holders: running became 0, or a reason was removed */
+	pthread_cond_t idle; /* to holders: running or nudged became 0, or a reason was removed */
 	unsigned hold;       /* enum vm_hold bits; also read without the lock */
-	unsigned running;    /* vCPU threads that may be in the guest */
+	unsigned running, nudged; /* vCPUs that may be in the guest; for which vm_nudge() waits */
 	bool quit;
 	unsigned share;      /* thousandths of their time that writers run; under the lock */
 	pthread_cond_t slow; /* to the throttle's thread: share or quit changed; CLOCK_MONOTONIC */

@@ -23,7 +23,7 @@ static int stage_locks(struct vm *vm, struct err *e)
 
 	(void)e;
 	pthread_mutex_init(&vm->lock, NULL);
-	pthread_mutex_init(&vm->in_lock, NULL);
+	pthread_mutex_init(&vm->in.lock, NULL);
 	pthread_cond_init(&vm->wake, NULL);
 	pthread_cond_init(&vm->idle, NULL);
 	pthread_condattr_init(&mono);
@@ -40,20 +40,25 @@ static void stage_locks_stop(struct vm *vm)
 	pthread_cond_destroy(&vm->slow);
 	pthread_cond_destroy(&vm->idle);
 	pthread_cond_destroy(&vm->wake);
-	pthread_mutex_destroy(&vm->in_lock);
+	pthread_mutex_destroy(&vm->in.lock);
 	pthread_mutex_destroy(&vm->lock);
 }
 
 static int stage_events(struct vm *vm, struct err *e)
 {
 	vm->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return vm->event_fd >= 0 ? 0 : err_errno(e, "cannot make an event descriptor");
+	vm->in.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return vm->event_fd >= 0 && vm->in.fd >= 0
+		       ? 0
+		       : err_errno(e, "cannot make an event descriptor");
 }
 
 static void stage_events_stop(struct vm *vm)
 {
 	if (vm->event_fd >= 0)
 		close(vm->event_fd);
+	if (vm->in.fd >= 0)
+		close(vm->in.fd);
 }
 
 static int stage_console(struct vm *vm, struct err *e)
@@ -142,7 +147,7 @@ int vm_new(struct vm **out, const struct vm_config *c, struct err *e)
 	if (!vm)
 		return err_set(e, -ENOMEM, "no memory for a machine");
 	vm->cfg = *c;
-	vm->event_fd = -1;
+	vm->event_fd = vm->in.fd = -1;
 	vm->age_at = clock_mono_ns();
 	while (r == 0 && vm->stages < VM_STAGES) {
 		vm->stages++;

@@ -45,6 +45,12 @@ enum vm_hold { VM_HOLD_SETUP = 1, VM_HOLD_USER = 2, VM_HOLD_MIGRATION = 4, VM_HO
 int vm_hold(struct vm *vm, enum vm_hold why, struct err *e);
 /* Removes a reason; the vCPUs run if it was the last. Any thread; never waits. */
 void vm_release(struct vm *vm, enum vm_hold why);
+/*
+ * Kicks every vCPU out of the guest and lets it in again, as a hold and its release would but for
+ * the wait between them. Returns the ns until the last had left; 0: none was in the guest. One
+ * thread at a time, not a vCPU's; waits 20 ms at most.
+ */
+uint64_t vm_nudge(struct vm *vm);
 
 /* What the guest did that the main thread must act on. */
 enum vm_event {
@@ -66,8 +72,15 @@ enum vm_event vm_take_event(struct vm *vm);
  */
 int vm_reset(struct vm *vm, struct err *e);
 
-/* Bytes typed at the console; what does not fit the UART's FIFO waits. Main thread. */
-void vm_serial_input(struct vm *vm, const void *data, size_t len);
+/*
+ * Bytes typed at the console. What its device does not take yet waits; what is more than
+ * vm_input_room() says is dropped, with a warning. After room was 0, vm_input_fd() is readable once
+ * half of it is free again; vm_input_look() then takes the news. Main thread.
+ */
+void vm_input(struct vm *vm, const void *data, size_t len);
+size_t vm_input_room(struct vm *vm);
+int vm_input_fd(const struct vm *vm);
+void vm_input_look(struct vm *vm);
 
 /* What the guest last wrote to it; NULL: nothing is kept, for serial is "none". The machine's. */
 struct scrollback *vm_scrollback(struct vm *vm);

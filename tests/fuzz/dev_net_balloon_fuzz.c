@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes the network card and the balloon as a guest would: descriptors and rings as the input has
- * them, commands, frames from the wire, saving and loading in between, and state of anybody's. The
- * first byte picks the device and its features; what follows are steps of eight bytes and data.
- * However it ends, the device can be reset and serves a right request afterwards.
+ * Fuzzes the network card, the balloon and the console as a guest would: descriptors and rings as
+ * the input has them, commands, frames from the wire, keys, saving and loading in between, and
+ * state of anybody's. The first byte picks the device and its features; what follows are steps of
+ * eight bytes and data. However it ends, the device can be reset and serves a right request
+ * afterwards.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 
 #include "hv/base/log.h"
 #include "hv/dev/virtio_balloon.h"
+#include "hv/dev/virtio_console.h"
 #include "hv/dev/virtio_net.h"
 #include "tests/lib/virtio_driver.h"
 
@@ -26,7 +28,35 @@ struct fuzz {
 	struct drv d;
 	const struct dev_ops *ops;
 	int wire[PAIRS];
+	uint64_t output;
 };
+
+static void fuzz_output(void *arg, const uint8_t *p, size_t n)
+{
+	struct fuzz *f = arg;
+
+	if (n == 0)
+		abort();
+	f->output += n + p[n - 1];
+}
+
+static void fuzz_room(void *arg)
+{
+	(void)arg;
+}
+
+static void fuzz_new_console(struct fuzz *f)
+{
+	const struct virtio_console_line line = {
+		.output = fuzz_output, .room = fuzz_room, .arg = f
+	};
+	struct err e = { 0 };
+
+	drv_init(&f->d);
+	if (virtio_console_new(&f->d.v, f->d.bus, 0, &f->d.mem, &line, &e))
+		abort();
+	f->ops = &virtio_console_dev_ops;
+}
 
 static void fuzz_new(struct fuzz *f, bool net)
 {
@@ -50,6 +80,11 @@ static void fuzz_new(struct fuzz *f, bool net)
 	if (r)
 		abort();
 	f->ops = net ? &virtio_net_dev_ops : &virtio_balloon_dev_ops;
+}
+
+static unsigned fuzz_queues(const struct fuzz *f)
+{
+	return f->ops == &virtio_console_dev_ops ? 2 : QUEUES;
 }
 
 /* Places where something is, and where nothing is. */
@@ -89,7 +124,7 @@ static size_t fuzz_step(struct fuzz *f, const uint8_t *p, const uint8_t *data, s
 {
 	size_t n = p[4] | (p[5] & 0x1f) << 8;
 	uint64_t gpa = fuzz_gpa(f, p[2], p[3]);
-	unsigned q = p[1] % QUEUES;
+	unsigned q = p[1] % fuzz_queues(f);
 	uint8_t *to;
 
 	switch (p[0] % 7) {
@@ -112,6 +147,8 @@ static size_t fuzz_step(struct fuzz *f, const uint8_t *p, const uint8_t *data, s
 		n = n < left ? n : left;
 		if (f->ops == &virtio_net_dev_ops)
 			(void)!write(f->wire[q % PAIRS], data, n);
+		if (f->ops == &virtio_console_dev_ops) /* or keys */
+			virtio_console_input(f->d.v, data, n);
 		drv_run(&f->d);
 		return n;
 	case 4: fuzz_save_load(f); return 0;
@@ -126,16 +163,16 @@ static size_t fuzz_step(struct fuzz *f, const uint8_t *p, const uint8_t *data, s
 	}
 }
 
-/* After a reset it serves a right request: a frame to send, or a page to give up. */
+/* After a reset it serves a right request: bytes to send, or a page to give up. */
 static void fuzz_still_works(struct fuzz *f)
 {
-	const bool net = f->ops == &virtio_net_dev_ops;
+	const bool balloon = f->ops == &virtio_balloon_dev_ops;
 	const uint8_t one[64] = { 0x01 };
-	unsigned q = net ? 1 : 0;
+	unsigned q = balloon ? 0 : 1;
 
-	drv_start(&f->d, ~0ull, QUEUES, QUEUE_SIZE);
+	drv_start(&f->d, ~0ull, fuzz_queues(f), QUEUE_SIZE);
 	drv_put(&f->d, DRV_DATA, one, sizeof(one));
-	drv_add(&f->d, q, &(struct drv_seg){ DRV_DATA, net ? 64 : 4, false }, 1);
+	drv_add(&f->d, q, &(struct drv_seg){ DRV_DATA, balloon ? 4 : 64, false }, 1);
 	drv_kick(&f->d, q);
 	if (drv_used(&f->d, q, NULL) < 0)
 		abort();
@@ -150,9 +187,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	log_set_level(LOG_LEVEL_ERROR);
-	fuzz_new(&f, data[0] & 1);
-	drv_start(&f.d, data[0] & 2 ? ~0ull : ~(1ull << 15 | DRV_EVENTIDX | 1ull << 1), QUEUES,
-		QUEUE_SIZE);
+	if ((data[0] & 9) == 8)
+		fuzz_new_console(&f);
+	else
+		fuzz_new(&f, data[0] & 1);
+	drv_start(&f.d, data[0] & 2 ? ~0ull : ~(1ull << 15 | DRV_EVENTIDX | 1ull << 1),
+		fuzz_queues(&f), QUEUE_SIZE);
 	while (at + 8 <= size) {
 		const uint8_t *p = data + at;
 

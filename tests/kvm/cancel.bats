@@ -44,7 +44,8 @@ cancel_slow_move() {
 	perl -MJSON::PP -e '
 		my $r = decode_json($ARGV[0]);
 		die "phase\n" unless $r->{phase} eq "copy" && $r->{name} eq "bird";
-		die "ended\n" unless $r->{ended} && $r->{reason} =~ /cancelled in its copy phase: in round/;
+		# on a crowded machine the move may take longer to end than the answer may take
+		die "ended\n" if $r->{ended} && $r->{reason} !~ /cancelled in its copy phase: in round/;
 	' "$output"
 	! wait "$MOVE"
 	cat move.log

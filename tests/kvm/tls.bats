@@ -4,57 +4,9 @@
 # byte of it, starts one, or keeps those who may from moving.
 
 load helper
+load credentials
 
 WORK="workset=4M rate=50000 fill=16M"
-
-# authority NAME: a new one in its own directory.
-authority() {
-	mkdir -p "$1"
-	openssl req -x509 -newkey ed25519 -nodes -keyout "$1/ca.key" -out "$1/ca.pem" \
-		-subj "/CN=$1" -days 30 2>/dev/null
-}
-
-# credentials AUTHORITY DIR NAMES: DIR/{ca,cert,key}.pem for subjectAltName NAMES.
-credentials() {
-	local ca=$1 dir=$2 names=$3
-	mkdir -p "$dir"
-	openssl req -new -newkey ed25519 -nodes -keyout "$dir/key.pem" -out "$dir/request" \
-		-subj "/CN=$dir" 2>/dev/null
-	openssl x509 -req -in "$dir/request" -CA "$ca/ca.pem" -CAkey "$ca/ca.key" -CAcreateserial \
-		-extfile <(printf 'subjectAltName=%s\n' "$names") -out "$dir/cert.pem" \
-		-days 30 2>/dev/null
-	cp "$ca/ca.pem" "$dir/ca.pem"
-	chmod 600 "$dir/key.pem"
-}
-
-# hosts: two that trust each other.
-hosts() {
-	command -v openssl >/dev/null || skip "openssl is not installed"
-	authority ca
-	credentials ca here IP:127.0.0.1,DNS:localhost
-	credentials ca there IP:127.0.0.1,DNS:localhost
-}
-
-# Dates in the past or the future need the authority's own tool.
-dated() {
-	local dir=$1 from=$2 to=$3
-	credentials ca "$dir" IP:127.0.0.1
-	touch "$dir/index"
-	cat >"$dir/conf" <<-END
-		[ca]
-		default_ca = one
-		[one]
-		database = $dir/index
-		new_certs_dir = $dir
-		rand_serial = yes
-		default_md = default
-		policy = any
-		[any]
-		commonName = supplied
-	END
-	openssl ca -batch -config "$dir/conf" -cert ca/ca.pem -keyfile ca/ca.key -in "$dir/request" \
-		-out "$dir/cert.pem" -notext -startdate "$from" -enddate "$to" 2>/dev/null
-}
 
 # logged HOST TEXT: the receiver said so, and whose connection it was.
 logged() {
@@ -227,10 +179,20 @@ alone() {
 	lives A bird
 }
 
+# resident: KiB of memory that the receiver has.
+resident() {
+	sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$RECEIVER/status"
+}
+
 @test "thousands of connections, silent, slow or loud, do not keep a guest from moving" {
 	"$W" keygen key
 	start A bird --memory 128M --append "$WORK"
 	receiver B --psk key
+	begin=$SECONDS
+	# the first few use what the process has not used before
+	perl "$TOOLS/crowd" "$PORT" 20 >crowd.log 2>&1
+	until_ok 30 grep -q 'refused 127.0.0.1' B.log
+	before=$(resident)
 	perl "$TOOLS/crowd" "$PORT" 2000 >crowd.log 2>&1 3>&- &
 	crowd=$!
 	until_ok 30 grep -q '^500$' crowd.log
@@ -244,8 +206,21 @@ alone() {
 	[ "$(ls "/proc/$RECEIVER/fd" | wc -l)" -lt 200 ]
 	wait $crowd
 	grep -q '^done' crowd.log
-	grep -q 'said nothing' B.log
+	# none of them costs memory, and the log counts them: at most ten lines of one peer in ten seconds
+	after=$(resident)
+	echo "VmRSS $before KiB before 2000 connections, $after KiB after"
+	[ $((after - before)) -le 1024 ]
+	until_ok 30 grep -qE '[0-9]+ more refusals of 127.0.0.1 in the last 10 s' B.log
+	echo "$(wc -l <B.log) lines of log"
+	[ "$(grep -c 'refused 127.0.0.1: ' B.log)" -le $((10 * (2 + (SECONDS - begin) / 10))) ]
 	kill -0 "$RECEIVER"
+	# who knocks by then is told of in full again
+	until_ok 30 alone_is_told
+}
+
+alone_is_told() {
+	printf 'GET / ' | timeout 10 openssl s_client -quiet -connect "127.0.0.1:$PORT" >/dev/null 2>&1
+	tail -n 3 B.log | grep -q 'refused 127.0.0.1: .*shared key'
 }
 
 @test "a peer that sends a byte a second is cut off" {

@@ -13,13 +13,13 @@ lab_dir=$(mkdir -p "${O:-$lab_root/build}/lab" && cd "${O:-$lab_root/build}/lab"
 lab_watari=${WATARI:-$lab_dir/../watari}
 
 # What an emulated host loads, in this order, with what each depends on.
-# rdma_rxe needs the crc32 hash, and does not say so: crc32_generic goes before it.
+# rdma_rxe needs the crc32 hash, and does not say so: crc32_generic goes before it. Nor does tls say so of its cipher.
 lab_modules='virtio_pci 9pnet_virtio 9p overlay virtio_net virtio_blk kvm_amd crc32_generic crc32c_generic
-	rdma_rxe ib_uverbs rdma_ucm veth bridge tun'
+	rdma_rxe ib_uverbs rdma_ucm veth bridge tun aesni_intel ctr ghash_generic gcm tls'
 # ... and one that has shared storage, beside these.
 lab_store_modules='nfsv4'
 # ... and a Linux guest: what finds its devices.
-lab_guest_modules='virtio_pci virtio_rng button evdev pvpanic-mmio'
+lab_guest_modules='virtio_pci virtio_rng virtio_console button evdev pvpanic-mmio'
 
 lab_die() {
 	echo "lab: $*" >&2

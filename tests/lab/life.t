@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Debian's unmodified cloud kernel in an emulated host: it hears its power button, and says that it
-# panicked through the pvpanic port.
+# Debian's unmodified cloud kernel in an emulated host: it hears its power button, says that it
+# panicked through the pvpanic port, and has its console on hvc0 by its own virtio_console.
 # Never needs /dev/kvm on this machine: the emulated host has its own.
 # Next in the flow: tests/lab/life-inside.
 set -u
@@ -36,7 +36,7 @@ point() {
 	tail -n 20 "$dir/$3" 2>&1 | sed 's/^/# /'
 }
 
-echo 1..7
+echo 1..12
 point "run --detach comes back once the guest runs" '^guest button runs, process' button.run
 point "Linux hears its power button" 'lab: pressed' button.console
 point "and powers off; stop waited for it" '^guest button powered off$' button.stop
@@ -44,4 +44,9 @@ point "the console says when the guest is gone" 'does not live here any more' bu
 point "Linux says that it panicked" "kernel panicked" panic.status
 point "its last words are on the console" 'end Kernel panic' panic.console
 point "reset starts it again" 'asked for from outside' panic.after
+point "the kernel logs to hvc0 from its first line on" 'Linux version 6' hvc.console
+point "what is typed reaches hvc0 and is answered" '^lab: heard one' hvc.console
+point "the guest moves" '^guest hvc moved to 127.0.0.1' hvc.move
+point "there its scrollback came along" '^lab: heard one' hvc.there
+point "and what is typed is answered" '^lab: heard two' hvc.there
 exit $bad

@@ -28,24 +28,34 @@ struct rig {
 	struct scrollback *s;
 	struct ctl_console *c;
 	char typed[64];
-	size_t ntyped;
+	size_t ntyped, room;
 };
 
 static void rig_typed(void *arg, const void *p, size_t n)
 {
 	struct rig *r = arg;
 
-	assert_true(r->ntyped + n <= sizeof(r->typed));
+	assert_true(n >= 1 && n <= r->room && r->ntyped + n <= sizeof(r->typed));
 	memcpy(r->typed + r->ntyped, p, n);
 	r->ntyped += n;
+	r->room -= n;
+}
+
+static size_t rig_room(void *arg)
+{
+	struct rig *r = arg;
+
+	return r->room;
 }
 
 static void rig_open(struct rig *r)
 {
+	const struct ctl_console_input in = { .room = rig_room, .take = rig_typed, .arg = r };
 	struct err e;
 	int fd;
 
 	memset(r, 0, sizeof(*r));
+	r->room = sizeof(r->typed);
 	strcpy(r->dir, "/tmp/watari-console-XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
 	assert_int_equal(ctl_claim_take(&r->claim, r->dir, "bird", &e), 0);
@@ -53,7 +63,7 @@ static void rig_open(struct rig *r)
 	assert_int_equal(scrollback_new(&r->s, &e), 0);
 	fd = ctl_claim_listen_console(&r->claim, &e);
 	assert_true(fd >= 0);
-	assert_int_equal(ctl_console_new(&r->c, r->loop, fd, r->s, rig_typed, r, &e), 0);
+	assert_int_equal(ctl_console_new(&r->c, r->loop, fd, r->s, &in, &e), 0);
 }
 
 static void rig_close(struct rig *r)
@@ -210,6 +220,76 @@ static void a_slow_reader_loses_output_and_holds_up_nobody(void **state)
 	rig_close(&r);
 }
 
+/* The guest takes four bytes at a time: what it has no room for stays with who typed it. */
+static void who_types_faster_than_the_guest_reads_waits(void **state)
+{
+	struct rig r;
+	int a, b;
+
+	(void)state;
+	rig_open(&r);
+	r.room = 4;
+	a = attach(&r);
+	b = attach(&r);
+	assert_int_equal(send(a, "abcdefgh", 8, 0), 8);
+	turn(&r);
+	assert_int_equal(send(b, "xyz", 3, 0), 3);
+	turn(&r);
+	assert_int_equal(r.ntyped, 4);
+	/* Held, they still see what the guest writes, and one that has left is not forgotten. */
+	scrollback_write(r.s, "slow", 4);
+	turn(&r);
+	sees(a, "slow");
+	close(b);
+	turn(&r);
+	assert_int_equal(loop_once(r.loop, 0), 0); /* nor does the loop turn for nothing */
+	r.room = 4;
+	ctl_console_room(r.c);
+	turn(&r);
+	assert_int_equal(r.ntyped, 8);
+	r.room = 4;
+	ctl_console_room(r.c);
+	turn(&r);
+	assert_int_equal(r.ntyped, 11);
+	r.typed[11] = '\0';
+	assert_non_null(strstr(r.typed, "xyz"));
+	assert_memory_equal(r.typed, "abcd", 4);
+	r.room = 4;
+	ctl_console_room(r.c);
+	assert_int_equal(send(a, "!", 1, 0), 1);
+	turn(&r);
+	assert_int_equal(r.ntyped, 12);
+	close(a);
+	turn(&r);
+	rig_close(&r);
+}
+
+/* A guest that never reads does not make its console unreachable. */
+static void who_left_with_the_guest_deaf_makes_room_for_others(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_open(&r);
+	r.room = 0;
+	for (int i = 0; i < 2 * CTL_VIEWERS_MAX; i++) {
+		fd = attach(&r);
+		assert_int_equal(send(fd, "?", 1, 0), 1);
+		turn(&r);
+		close(fd);
+		turn(&r);
+	}
+	fd = attach(&r);
+	scrollback_write(r.s, "here", 4);
+	turn(&r);
+	sees(fd, "here");
+	assert_int_equal(r.ntyped, 0);
+	close(fd);
+	turn(&r);
+	rig_close(&r);
+}
+
 static void a_guest_that_is_not_there(void **state)
 {
 	struct err e = { 0 };
@@ -227,6 +307,8 @@ int main(void)
 		cmocka_unit_test(all_see_and_all_may_type),
 		cmocka_unit_test(one_too_many_is_turned_away),
 		cmocka_unit_test(a_slow_reader_loses_output_and_holds_up_nobody),
+		cmocka_unit_test(who_types_faster_than_the_guest_reads_waits),
+		cmocka_unit_test(who_left_with_the_guest_deaf_makes_room_for_others),
 		cmocka_unit_test(a_guest_that_is_not_there),
 	};
 

@@ -208,7 +208,7 @@ static void records_come_back_as_they_were(void **state)
 
 static void a_hello_is_ours_or_nothing(void **state)
 {
-	struct xrdma_hello out = { .line = 4, .streams = 4, .token = "0123456789abcde" }, in;
+	struct xrdma_hello out = { .line = 4, .streams = 4, .proof = "0123456789abcde" }, in;
 	uint8_t wire[56] = { 0 }; /* private data comes padded */
 
 	(void)state;

@@ -134,6 +134,42 @@ static void pages_arrive_and_none_is_on_the_wire(void **state)
 	assert_memory_equal(r->from, r->to, sizeof(r->to));
 }
 
+/*
+ * A kernel that encrypts gets no more in one call than it is quick with, and still all of it. On a
+ * socket of packets a call is one.
+ */
+static void what_one_call_gives_to_a_kernel_that_encrypts_is_bounded(void **state)
+{
+	struct rig *r = *state;
+	struct xport_put p = { .length = 16 * PAGE };
+	struct xport_event ev[8];
+	size_t whole = 0, calls = 0;
+	struct xport *x;
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+	assert_int_equal(xtcp_adopt(&x, fd, 1, false, &xtcp_sock_engine, NULL), 0);
+	assert_int_equal(xtcp_conn_region_add(x, 0, r->from, sizeof(r->from), NULL), 0);
+	x->call_max = 5000;
+	for (p.offset = 0; p.offset < sizeof(r->from); p.offset += p.length)
+		assert_int_equal(xtcp_conn_put(x, &p, NULL), 0);
+	for (;;) {
+		ssize_t n;
+
+		assert_true(xtcp_conn_poll(x, 0, ev, 8, NULL) >= 0);
+		n = recv(fd[1], r->carried, sizeof(r->carried), MSG_DONTWAIT);
+		if (n < 0)
+			break;
+		assert_in_range(n, 1, x->call_max);
+		whole += (size_t)n;
+		calls++;
+	}
+	assert_int_equal(whole, sizeof(r->from) + PAGES / 16 * XTCP_FRAME_SIZE);
+	assert_int_equal(calls, (whole + x->call_max - 1) / x->call_max);
+	xtcp_conn_close(x);
+	close(fd[1]);
+}
+
 /* However the bytes are cut, the same comes of them. */
 static void pieces_of_any_size_make_the_same_pages(void **state)
 {
@@ -241,6 +277,7 @@ int main(void)
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(pages_arrive_and_none_is_on_the_wire),
+		RIG_TEST(what_one_call_gives_to_a_kernel_that_encrypts_is_bounded),
 		RIG_TEST(pieces_of_any_size_make_the_same_pages),
 		RIG_TEST(a_changed_record_gets_nothing_into_memory),
 		RIG_TEST(a_record_again_or_left_out_ends_the_connection),

@@ -337,12 +337,76 @@ static int door_knock(const struct door *d)
 	return fd;
 }
 
-/* True once the door has shut this socket; blocks until then. */
+/* True once the door has shut this socket, whatever it asked before; blocks until then. */
 static bool door_shut(int fd)
 {
 	char c;
 
-	return recv(fd, &c, 1, 0) <= 0;
+	while (recv(fd, &c, 1, 0) > 0)
+		;
+	return true;
+}
+
+/* What a source with the token says to what this socket is asked. */
+static void door_answer(const struct door *d, int fd, uint16_t stream, uint8_t out[XTCP_HELLO_SIZE])
+{
+	struct xtcp_hello h = { .stream = stream, .streams = (uint16_t)d->addr.streams };
+	uint8_t ask[XTCP_WORD_SIZE];
+
+	assert_int_equal(recv(fd, ask, sizeof(ask), MSG_WAITALL), sizeof(ask));
+	assert_int_equal(xtcp_word_check(ask, sizeof(ask), NULL), 0);
+	assert_int_equal(xport_prove(&d->addr, xtcp_proof_purpose(true),
+				 ask + XTCP_WORD_SIZE - XPORT_NONCE_SIZE, stream, h.proof),
+		0);
+	xtcp_hello_encode(&h, out);
+}
+
+/* Who sees a source's answer on its way has nothing that lets him in beside it, or in its place. */
+static void what_a_source_said_opens_no_other_connection(void **state)
+{
+	uint8_t said[XTCP_HELLO_SIZE], again[XTCP_HELLO_SIZE];
+	struct door d;
+	int first, second;
+
+	(void)state;
+	door_open(&d);
+	first = door_knock(&d);
+	door_answer(&d, first, 0, said);
+	assert_null(memmem(said, sizeof(said), d.addr.token, XPORT_TOKEN_SIZE));
+	assert_int_equal(send(first, said, sizeof(said), 0), sizeof(said));
+	for (uint16_t stream = 0; stream < 2; stream++) { /* for the same stream, and for another */
+		second = door_knock(&d);
+		memcpy(again, said, sizeof(again));
+		again[12] = (uint8_t)stream;
+		assert_int_equal(send(second, again, sizeof(again), 0), sizeof(again));
+		assert_true(door_shut(second));
+		close(second);
+	}
+	/* the first one is in as before: it waits for its other stream, and is answered then */
+	second = door_knock(&d);
+	door_answer(&d, second, 1, said);
+	assert_int_equal(send(second, said, sizeof(said), 0), sizeof(said));
+	assert_int_equal(recv(first, again, XTCP_WORD_SIZE, MSG_WAITALL), XTCP_WORD_SIZE);
+	pthread_join(d.thread, NULL);
+	assert_int_equal(d.r, 0);
+	ops->close(d.x);
+	close(first);
+	close(second);
+}
+
+/* A target that has the address but not the token. */
+static void *impostor_main(void *arg)
+{
+	static const uint8_t guess[XPORT_PROOF_SIZE] = "a wrong guess..";
+	uint8_t word[XTCP_WORD_SIZE], hello[XTCP_HELLO_SIZE];
+	int fd = accept(*(int *)arg, NULL, NULL);
+
+	xtcp_word_encode(guess, word); /* for a nonce this is fine */
+	if (fd >= 0 && (send(fd, word, sizeof(word), MSG_NOSIGNAL) != sizeof(word) ||
+			       recv(fd, hello, sizeof(hello), MSG_WAITALL) != sizeof(hello) ||
+			       send(fd, word, sizeof(word), MSG_NOSIGNAL) != sizeof(word)))
+		perror("impostor");
+	return (void *)(intptr_t)fd;
 }
 
 static void strangers_are_dropped(void **state)
@@ -356,20 +420,18 @@ static void strangers_are_dropped(void **state)
 		{ 10, 1 }, /* reserved */
 		{ 12, 2 }, /* stream 2 of 2 */
 		{ 14, 1 }, /* stream count */
-		{ 16, 1 }, /* token, first byte */
-		{ 31, 1 }, /* token, last byte */
+		{ 16, 1 }, /* proof, first byte */
+		{ 31, 1 }, /* proof, last byte */
 	};
 	struct door d;
 
 	(void)state;
 	door_open(&d);
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
-		struct xtcp_hello h = { .stream = 0, .streams = 2 };
 		uint8_t b[XTCP_HELLO_SIZE];
 		int fd = door_knock(&d);
 
-		memcpy(h.token, d.addr.token, sizeof(h.token));
-		xtcp_hello_encode(&h, b);
+		door_answer(&d, fd, 0, b);
 		b[lies[i].byte] ^= lies[i].flip;
 		assert_int_equal(send(fd, b, sizeof(b), 0), sizeof(b));
 		assert_true(door_shut(fd));
@@ -422,7 +484,8 @@ static void *liar_main(void *arg)
 	return (void *)(intptr_t)fd;
 }
 
-static void source_meets_something_else(void **state)
+/* Connects to @server; how that fails is @code and @words. */
+static void source_meets(void *(*server)(void *), int code, const char *words)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -434,17 +497,28 @@ static void source_meets_something_else(void **state)
 	pthread_t thread;
 	void *fd;
 
-	(void)state;
 	assert_int_equal(bind(l, (struct sockaddr *)(void *)&at, sizeof(at)), 0);
 	assert_int_equal(listen(l, 1), 0);
 	assert_int_equal(getsockname(l, (struct sockaddr *)(void *)&at, &len), 0);
 	a.port = ntohs(at.sin_port);
-	assert_int_equal(pthread_create(&thread, NULL, liar_main, &l), 0);
-	assert_int_equal(ops->connect(&x, &a, LONG_NS, &e), -EPROTO);
-	assert_non_null(strstr(e.msg, "not that of a watari"));
+	assert_int_equal(pthread_create(&thread, NULL, server, &l), 0);
+	assert_int_equal(ops->connect(&x, &a, LONG_NS, &e), code);
+	assert_non_null(strstr(e.msg, words));
 	pthread_join(thread, &fd);
 	close((int)(intptr_t)fd);
 	close(l);
+}
+
+static void source_meets_something_else(void **state)
+{
+	(void)state;
+	source_meets(liar_main, -EPROTO, "not that of a watari");
+}
+
+static void source_meets_a_target_without_the_token(void **state)
+{
+	(void)state;
+	source_meets(impostor_main, -EPROTO, "does not prove that it is this move's target");
 }
 
 static void refused_sentence(void **state)
@@ -500,7 +574,9 @@ int main(void)
 		cmocka_unit_test(strangers_are_dropped),
 		cmocka_unit_test(silent_strangers_do_not_fill_the_door),
 		cmocka_unit_test(slow_stranger_is_dropped_in_time),
+		cmocka_unit_test(what_a_source_said_opens_no_other_connection),
 		cmocka_unit_test(source_meets_something_else),
+		cmocka_unit_test(source_meets_a_target_without_the_token),
 		cmocka_unit_test(refused_sentence),
 		cmocka_unit_test(bad_addresses),
 	};

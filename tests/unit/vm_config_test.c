@@ -24,6 +24,7 @@ static const struct vm_config good = {
 	.initrd = "/boot/initrd",
 	.append = "console=ttyS0 quiet",
 	.serial = "file:/var/log/web",
+	.console = VM_CONSOLE_VIRTIO,
 	.persistent = true,
 	.ndisks = 2,
 	.disks = { { .name = "root", .path = "/srv/root.img", .serial = "WTR 1", .queues = 4 },
@@ -181,6 +182,7 @@ static void what_is_encoded_is_decoded(void **state)
 	assert_string_equal(c.initrd, good.initrd);
 	assert_string_equal(c.append, good.append);
 	assert_string_equal(c.serial, good.serial);
+	assert_int_equal(c.console, good.console);
 	assert_memory_equal(c.disks, good.disks, sizeof(good.disks));
 	assert_memory_equal(c.nets, good.nets, sizeof(good.nets));
 	assert_true(c.persistent);
@@ -224,6 +226,7 @@ static void earlier_versions_are_read(void **state)
 		assert_string_equal(c.name, "old");
 		assert_int_equal(c.backing.thp, version == 2);
 		assert_int_equal(c.ndisks + c.nnets, 0);
+		assert_int_equal(c.console, VM_CONSOLE_SERIAL);
 		wbuf_fini(&w);
 	}
 }
@@ -271,7 +274,7 @@ static void another_section_or_a_newer_version_is_named(void **state)
 		const char *name;
 		uint32_t version;
 		const char *word;
-	} bad[] = { { "confug", 1, "confug" }, { "config", 5, "version 5" } };
+	} bad[] = { { "confug", 1, "confug" }, { "config", 6, "version 6" } };
 	struct err e = { 0 };
 	struct vm_config c;
 

@@ -107,7 +107,7 @@ static void typed_bytes_wait_for_the_guest(void **state)
 	guest_files_new(&g, code, sizeof(code));
 	c = guest_config(&g, 1);
 	vm = guest_start(&c);
-	vm_serial_input(vm, typed, strlen(typed));
+	vm_input(vm, typed, strlen(typed));
 	assert_int_equal(guest_wait_event(vm), VM_EVENT_SHUTDOWN);
 	vm_free(vm);
 	guest_serial(&g, text, sizeof(text));

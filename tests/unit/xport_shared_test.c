@@ -155,17 +155,45 @@ static void addresses_are_checked_and_told(void **state)
 	assert_int_equal(xport_addr_check(&a, &e), -EINVAL);
 }
 
-static void a_token_is_equal_in_every_byte_or_not(void **state)
+static void a_proof_is_equal_in_every_byte_or_not(void **state)
 {
-	uint8_t a[XPORT_TOKEN_SIZE] = { 1, 2, 3 }, b[XPORT_TOKEN_SIZE] = { 1, 2, 3 };
+	uint8_t a[XPORT_PROOF_SIZE] = { 1, 2, 3 }, b[XPORT_PROOF_SIZE] = { 1, 2, 3 };
 
 	(void)state;
-	assert_true(xport_token_equal(a, b));
+	assert_true(xport_proof_equal(a, b));
 	for (size_t i = 0; i < sizeof(a); i++) {
 		b[i] ^= 0x80;
-		assert_false(xport_token_equal(a, b));
+		assert_false(xport_proof_equal(a, b));
 		b[i] ^= 0x80;
 	}
+}
+
+/* Nothing that was seen once can be used for anything else. */
+static void a_proof_is_for_one_purpose_nonce_and_stream_of_one_move(void **state)
+{
+	struct xport_addr a = { .host = "::1", .streams = 4, .token = "one move's token" };
+	struct xport_addr fewer = a, another = a;
+	uint8_t nonce[XPORT_NONCE_SIZE] = { 7 }, other[XPORT_NONCE_SIZE] = { 8 };
+	uint8_t p[8][XPORT_PROOF_SIZE];
+
+	(void)state;
+	fewer.streams = 3;
+	another.token[15] ^= 1;
+	assert_int_equal(xport_prove(&a, "source", nonce, 1, p[0]), 0);
+	assert_int_equal(xport_prove(&a, "target", nonce, 1, p[1]), 0);
+	assert_int_equal(xport_prove(&a, "source", other, 1, p[2]), 0);
+	assert_int_equal(xport_prove(&a, "source", nonce, 2, p[3]), 0);
+	assert_int_equal(xport_prove(&fewer, "source", nonce, 1, p[4]), 0);
+	assert_int_equal(xport_prove(&another, "source", nonce, 1, p[5]), 0);
+	assert_int_equal(xport_prove(&a, "source", NULL, 1, p[6]), 0);
+	assert_int_equal(xport_prove(&a, "source", nonce, 257, p[7]), 0);
+	for (unsigned i = 0; i < 8; i++) {
+		assert_memory_not_equal(p[i], a.token, XPORT_PROOF_SIZE);
+		for (unsigned k = 0; k < i; k++)
+			assert_memory_not_equal(p[i], p[k], XPORT_PROOF_SIZE);
+	}
+	assert_int_equal(xport_prove(&a, "source", nonce, 1, p[1]), 0);
+	assert_memory_equal(p[0], p[1], XPORT_PROOF_SIZE);
 }
 
 static void time_does_not_wrap(void **state)
@@ -185,7 +213,8 @@ int main(void)
 		cmocka_unit_test(zero_pages_are_given_back_unless_an_adapter_holds_them),
 		cmocka_unit_test(a_message_takes_what_has_come_of_it_twice_at_most),
 		cmocka_unit_test(addresses_are_checked_and_told),
-		cmocka_unit_test(a_token_is_equal_in_every_byte_or_not),
+		cmocka_unit_test(a_proof_is_equal_in_every_byte_or_not),
+		cmocka_unit_test(a_proof_is_for_one_purpose_nonce_and_stream_of_one_move),
 		cmocka_unit_test(time_does_not_wrap),
 	};
 

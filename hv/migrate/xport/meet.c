@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "hv/base/clock.h"
+#include "hv/migrate/xport/seal.h"
 
 #define HOUR_MS 3600000ull
 
@@ -47,11 +48,26 @@ int xport_addr_resolve(
 	return 0;
 }
 
-bool xport_token_equal(const uint8_t *a, const uint8_t *b)
+int xport_prove(const struct xport_addr *a, const char *purpose, const uint8_t *nonce,
+	unsigned stream, uint8_t out[XPORT_PROOF_SIZE])
+{
+	uint8_t about[XPORT_NONCE_SIZE + 4] = { 0 };
+
+	_Static_assert(XPORT_PROOF_SIZE == SEAL_PROOF_SIZE, "a proof is one of seal.h");
+	if (nonce)
+		memcpy(about, nonce, XPORT_NONCE_SIZE);
+	about[XPORT_NONCE_SIZE] = (uint8_t)stream;
+	about[XPORT_NONCE_SIZE + 1] = (uint8_t)(stream >> 8);
+	about[XPORT_NONCE_SIZE + 2] = (uint8_t)a->streams;
+	about[XPORT_NONCE_SIZE + 3] = (uint8_t)(a->streams >> 8);
+	return seal_proof(a->token, sizeof(a->token), purpose, about, sizeof(about), out);
+}
+
+bool xport_proof_equal(const uint8_t a[XPORT_PROOF_SIZE], const uint8_t b[XPORT_PROOF_SIZE])
 {
 	volatile uint8_t diff = 0;
 
-	for (unsigned i = 0; i < XPORT_TOKEN_SIZE; i++)
+	for (unsigned i = 0; i < XPORT_PROOF_SIZE; i++)
 		diff = (uint8_t)(diff | (a[i] ^ b[i]));
 	return diff == 0;
 }

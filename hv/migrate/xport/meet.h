@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every transport needs to find its other end: addresses as text and as the system's, tokens,
- * deadlines. Opens nothing.
- * Next in the flow: transport-tcp/connect.c, transport-rdma/connect.c.
+ * What every transport needs to find its other end: addresses as text and as the system's, proofs
+ * of the token, deadlines. Opens nothing. Next in the flow: transport-tcp/connect.c,
+ * transport-rdma/connect.c.
  */
 #ifndef WATARI_MIGRATE_XPORT_MEET_H
 #define WATARI_MIGRATE_XPORT_MEET_H
@@ -28,8 +28,18 @@ struct addrinfo;
 int xport_addr_resolve(
 	const struct xport_addr *a, bool passive, struct addrinfo **out, struct err *e);
 
+#define XPORT_NONCE_SIZE 16
+#define XPORT_PROOF_SIZE 16
+
+/*
+ * What an end presents in place of the token of @a, which never travels: a proof of it for
+ * @purpose, stream @stream, and @nonce, XPORT_NONCE_SIZE bytes of the other end's choice, NULL
+ * where the transport has no place for them. 0 or -EIO.
+ */
+int xport_prove(const struct xport_addr *a, const char *purpose, const uint8_t *nonce,
+	unsigned stream, uint8_t out[XPORT_PROOF_SIZE]);
 /* Equal or not in a time that does not depend on where they differ. */
-bool xport_token_equal(const uint8_t *a, const uint8_t *b);
+bool xport_proof_equal(const uint8_t a[XPORT_PROOF_SIZE], const uint8_t b[XPORT_PROOF_SIZE]);
 
 /* now + @timeout_ns, without wrapping (CLOCK_MONOTONIC). */
 uint64_t xport_deadline(uint64_t timeout_ns);

@@ -48,6 +48,23 @@ int seal_derive(const uint8_t secret[SEAL_SECRET_SIZE], const char *purpose, uns
 	return 0;
 }
 
+int seal_proof(const uint8_t *key, size_t keylen, const char *purpose, const void *about, size_t n,
+	uint8_t out[SEAL_PROOF_SIZE])
+{
+	uint8_t text[128], value[EVP_MAX_MD_SIZE];
+	int len = snprintf((char *)text, sizeof(text), "watari/%s", purpose);
+
+	/* the name ends with its NUL, so that no two pairs of name and bytes are one text */
+	if (len < 0 || (size_t)len + 1 + n > sizeof(text))
+		return -EIO;
+	memcpy(text + len + 1, about, n);
+	if (!HMAC(EVP_sha256(), key, (int)keylen, text, (size_t)len + 1 + n, value, NULL))
+		return -EIO;
+	memcpy(out, value, SEAL_PROOF_SIZE);
+	explicit_bzero(value, sizeof(value));
+	return 0;
+}
+
 int seal_new(struct seal **out, const uint8_t secret[SEAL_SECRET_SIZE], const char *purpose,
 	unsigned index, struct err *e)
 {

@@ -20,6 +20,7 @@
 #define SEAL_TAG_SIZE    16 /* what is sealed is so much longer */
 #define SEAL_KEY_SIZE    32
 #define SEAL_IV_SIZE     12
+#define SEAL_PROOF_SIZE  16
 
 struct seal;
 
@@ -45,5 +46,12 @@ int seal_close(struct seal *s, const void *head, size_t headlen, const uint8_t *
  */
 int seal_open(struct seal *s, const void *head, size_t headlen, const uint8_t *in, size_t n,
 	uint8_t *out);
+
+/*
+ * A proof of having @key, made for @purpose, a short name, and the @n bytes of @about: who does not
+ * have it cannot make one, and who has seen one cannot make another. 0 or -EIO.
+ */
+int seal_proof(const uint8_t *key, size_t keylen, const char *purpose, const void *about, size_t n,
+	uint8_t out[SEAL_PROOF_SIZE]);
 
 #endif
