@@ -39,8 +39,7 @@ struct pump {
 	uint64_t nudged_at;         /* when stopping was last rehearsed; 0: not yet */
 	uint64_t sent_before_round; /* pages_sent when the round began */
 	struct near near; /* for the first round: later ones are short, and wait for nobody */
-	bool sending;
-	bool finished;
+	bool sending, finished;
 	bool down;             /* the connection is gone: nothing can be told any more */
 	struct mig_moments at; /* the steps of the blackout */
 };
