@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bench/figure.h"
+#include "bench/foretold.h"
 #include "hv/base/size.h"
 
 #define REPORT_RUNS_MAX 24 /* more runs than this are summed up only */
@@ -151,14 +152,15 @@ static void report_predicted(const struct bench_series *s, unsigned n, FILE *out
 
 	for (unsigned i = 0; i < n; i++) {
 		figure_predicted(&s[i], &within, &of);
-		if (of)
-			fprintf(out,
-				"%s: its own blackout was predicted within 25 %% or 1 ms in %u of "
-				"%u moves, off by %s (median).\n",
-				s[i].label, within, of,
-				figure_format(figure_find("prediction_error_us"),
-					figure_median(&s[i], "prediction_error_us"), off,
-					sizeof(off)));
+		if (of == 0)
+			continue;
+		fprintf(out,
+			"%s: its own blackout was predicted within 25 %% or 1 ms in %u of %u moves "
+			"(%.0f %%), off by %s (median).\n",
+			s[i].label, within, of, 100.0 * within / of,
+			figure_format(figure_find("prediction_error_us"),
+				figure_median(&s[i], "prediction_error_us"), off, sizeof(off)));
+		foretold_tell(&s[i], out);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "bench/figure.h"
+#include "bench/foretold.h"
 #include "bench/outfile.h"
 #include "hv/base/clock.h"
 #include "hv/ctl/proto.h"
@@ -125,7 +126,7 @@ static json_t *json_run(const struct bench_series *s, unsigned number)
 
 static json_t *json_summary(const struct bench_series *s)
 {
-	json_t *j = json_object();
+	json_t *j = json_object(), *foretold;
 	unsigned verified = 0, agree = 0, within, predicted;
 	struct stats st;
 
@@ -149,6 +150,8 @@ static json_t *json_summary(const struct bench_series *s)
 		json_object_set_new(j, "steps_s", json_steps(&s->spent, s->moves ? s->moves : 1));
 		json_object_set_new(j, "predicted", json_integer(predicted));
 		json_object_set_new(j, "predicted_within", json_integer(within));
+		if ((foretold = foretold_json(s)))
+			json_object_set_new(j, "predicted_steps", foretold);
 		json_object_set_new(j, "runs", json_integer(s->done));
 		json_object_set_new(j, "moved", json_integer(bench_series_moved(s)));
 		json_object_set_new(j, "verified", json_integer(verified));

@@ -152,7 +152,8 @@ static void verify_add(struct verify_result *to, const struct verify_result *v)
 
 /*
  * The guest stands still at both ends, so the parts only read, and each writes to its own struct;
- * pthread_join() is the fence before they are added up. A thread that cannot be had is done without.
+ * pthread_join() is the fence before they are added up. A thread that cannot be had is done
+ * without.
  */
 int verify_compare(const struct observed *from, const struct observed *to, struct verify_result *v,
 	struct err *e)
@@ -171,9 +172,7 @@ int verify_compare(const struct observed *from, const struct observed *to, struc
 			from->region[i].size != to->region[i].size)
 			return err_set(e, -EPROTO, "the guest has other memory at the target");
 	for (unsigned i = 0; i < parts; i++)
-		part[i] = (struct verify_part){
-			.from = from, .to = to, .part = i, .parts = parts
-		};
+		part[i] = (struct verify_part){ .from = from, .to = to, .part = i, .parts = parts };
 	for (unsigned i = 1; i < parts; i++)
 		beside[i] = pthread_create(&thread[i], NULL, verify_part, &part[i]) == 0;
 	for (unsigned i = 0; i < parts; i++) {

@@ -298,24 +298,29 @@ static void migrate_checks(struct migrate_show *s, const json_t *line, bool json
 	fflush(stdout);
 }
 
-static void migrate_steps(const struct mig_blackout *b)
+/* What each step took, beside what it was expected to when the guest was frozen. */
+static void migrate_steps(const struct mig_blackout *b, const struct mig_blackout *p)
 {
 	const struct {
 		const char *what;
-		uint64_t ns;
+		uint64_t ns, predicted;
 	} steps[] = {
-		{ "stop the CPUs", b->stop_ns },
-		{ "find the last pages", b->harvest_ns },
-		{ "post the last pages", b->residual_ns },
-		{ "save the state", b->save_ns },
-		{ "send it, loaded there", b->send_ns },
-		{ "  of that, load", b->load_ns },
-		{ "commit and start", b->start_ns },
+		{ "stop the CPUs", b->stop_ns, p->stop_ns },
+		{ "find the last pages", b->harvest_ns, p->harvest_ns },
+		{ "post the last pages", b->residual_ns, p->residual_ns },
+		{ "save the state", b->save_ns, p->save_ns },
+		{ "send it, loaded there", b->send_ns, p->send_ns },
+		{ "  of that, load", b->load_ns, p->load_ns },
+		{ "commit and start", b->start_ns, p->start_ns },
+		{ "all of it", b->total_ns, p->total_ns },
 	};
-	char t[32];
+	char took[32], said[32];
 
+	printf("  %-22s %10s %10s\n", "the blackout's steps", "took", "predicted");
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
-		printf("  %-22s %10s\n", steps[i].what, duration_format(steps[i].ns, t, sizeof(t)));
+		printf("  %-22s %10s %10s\n", steps[i].what,
+			duration_format(steps[i].ns, took, sizeof(took)),
+			duration_format(steps[i].predicted, said, sizeof(said)));
 }
 
 static void migrate_tell(const struct migrate_args *a, const struct mig_result *r)
@@ -334,9 +339,7 @@ static void migrate_tell(const struct migrate_args *a, const struct mig_result *
 			duration_format(r->throttled_ns, total, sizeof(total)));
 	if (!a->verbose)
 		return;
-	migrate_steps(&r->blackout);
-	printf("  predicted in all       %10s\n",
-		duration_format(r->predicted_blackout_ns, total, sizeof(total)));
+	migrate_steps(&r->blackout, &r->predicted);
 	printf("  data connections       %10u\n", r->streams);
 }
 

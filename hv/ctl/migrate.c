@@ -28,9 +28,7 @@ static int move_save(void *arg, struct wbuf *w, struct err *e)
 	pthread_mutex_lock(&m->lock);
 	m->saved = true;
 	pthread_mutex_unlock(&m->lock);
-	/*
-	 * All vCPUs are stopped, so this answer is final. A guest that powered off or rebooted on
-	 * its way is this host's to deal with: its event does not travel.
+	/* vCPUs are stopped, so this is final. Who powered off or rebooted stays: no event travels.
 	 */
 	vm_info(m->vm, &info);
 	if (info.hold & VM_HOLD_STOPPED)
@@ -56,6 +54,11 @@ static void move_track_stop(void *arg)
 static void move_throttle(void *arg, unsigned share)
 {
 	vm_mig_ops.throttle(((struct ctl_move *)arg)->vm, share);
+}
+
+static uint64_t move_nudge(void *arg)
+{
+	return vm_mig_ops.nudge(((struct ctl_move *)arg)->vm);
 }
 
 static int move_freeze(void *arg, struct err *e)
@@ -101,6 +104,7 @@ static const struct mig_vm_ops move_vm_ops = {
 	.track_harvest = move_track_harvest,
 	.track_stop = move_track_stop,
 	.throttle = move_throttle,
+	.nudge = move_nudge,
 	.freeze = move_freeze,
 	.thaw = move_thaw,
 	.freeze_abandon = move_freeze_abandon,

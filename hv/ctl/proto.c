@@ -208,21 +208,28 @@ static int result_transport(json_t *j, const struct mig_result *r)
 	return json_object_set_new(j, "transport", json_string(r->transport));
 }
 
-json_t *ctl_result_json(const struct mig_result *r)
+static int result_steps(json_t *j, const char *key, const struct mig_blackout *b)
 {
 	json_t *steps = json_object();
+
+	if (steps && fields_write(blackout_fields, COUNT(blackout_fields), b, steps) == 0)
+		return json_object_set_new(j, key, steps);
+	json_decref(steps);
+	return -ENOMEM;
+}
+
+json_t *ctl_result_json(const struct mig_result *r)
+{
 	json_t *j = json_object();
 
-	if (steps && j && fields_write(result_fields, COUNT(result_fields), r, j) == 0 &&
-		fields_write(blackout_fields, COUNT(blackout_fields), &r->blackout, steps) == 0 &&
-		json_object_set(j, "blackout", steps) == 0 && result_transport(j, r) == 0 &&
+	if (j && fields_write(result_fields, COUNT(result_fields), r, j) == 0 &&
+		result_steps(j, "blackout", &r->blackout) == 0 &&
+		result_steps(j, "predicted", &r->predicted) == 0 && result_transport(j, r) == 0 &&
 		json_object_set_new(j, "committed", json_boolean(r->committed)) == 0) {
 		if (r->unconfirmed)
 			json_object_set_new(j, "unconfirmed", json_true());
-		json_decref(steps);
 		return j;
 	}
-	json_decref(steps);
 	json_decref(j);
 	return NULL;
 }
@@ -264,6 +271,7 @@ int ctl_progress_read(const json_t *j, struct mig_progress *p, struct err *e)
 int ctl_result_read(const json_t *j, struct mig_result *r, struct err *e)
 {
 	const json_t *committed = json_object_get(j, "committed");
+	const json_t *predicted = json_object_get(j, "predicted");
 	const char *transport = "";
 	int rc;
 
@@ -279,6 +287,12 @@ int ctl_result_read(const json_t *j, struct mig_result *r, struct err *e)
 		return err_set(e, -EPROTO, "'committed' is missing in what the guest says");
 	r->committed = json_is_true(committed);
 	r->unconfirmed = json_is_true(json_object_get(j, "unconfirmed"));
+	/* A guest that was started by an earlier watari predicts the whole, not the steps. */
+	if (predicted)
+		rc = fields_read(
+			blackout_fields, COUNT(blackout_fields), &r->predicted, predicted, e);
+	if (rc < 0)
+		return rc;
 	return fields_read(blackout_fields, COUNT(blackout_fields), &r->blackout,
 		json_object_get(j, "blackout"), e);
 }

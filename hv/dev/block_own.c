@@ -20,34 +20,6 @@
 
 /* ---- the form ----------------------------------------------------------------------------- */
 
-bool block_record_parse(const char *text, size_t len, struct block_record *out)
-{
-	char copy[BLOCK_RECORD_SIZE + 1], uuid[UUID_TEXT];
-	int end = 0;
-
-	memset(out, 0, sizeof(*out));
-	if (len > BLOCK_RECORD_SIZE)
-		len = BLOCK_RECORD_SIZE;
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	if (sscanf(copy,
-		    "{\"guest\":\"%63[^\"]\",\"uuid\":\"%36[^\"]\",\"epoch\":%" SCNu64
-		    ",\"host\":\"%64[^\"]\",\"process\":%d}%n",
-		    out->owner.guest, uuid, &out->owner.epoch, out->host, &out->process,
-		    &end) != 5 ||
-		end == 0 || !uuid_parse(uuid, out->owner.uuid))
-		return false;
-	/* A record cut short, or with something after it, was not written by us. */
-	if (strspn(copy + end, " ") != (size_t)(BLOCK_RECORD_SIZE - 1 - end) ||
-		copy[BLOCK_RECORD_SIZE - 1] != '\n' || len != BLOCK_RECORD_SIZE)
-		return false;
-	for (const char *p = copy; p < copy + end; p++) {
-		if (*p < ' ' || *p > '~')
-			return false;
-	}
-	return true;
-}
-
 void block_record_format(char out[BLOCK_RECORD_SIZE], const struct block_record *r)
 {
 	char uuid[UUID_TEXT];
@@ -59,6 +31,31 @@ void block_record_format(char out[BLOCK_RECORD_SIZE], const struct block_record 
 
 	memset(out + n, ' ', (size_t)(BLOCK_RECORD_SIZE - n));
 	out[BLOCK_RECORD_SIZE - 1] = '\n';
+}
+
+/* sscanf() takes signs, blanks and numbers too large: only what is written back the same is ours.
+ */
+bool block_record_parse(const char *text, size_t len, struct block_record *out)
+{
+	char copy[BLOCK_RECORD_SIZE + 1], again[BLOCK_RECORD_SIZE], uuid[UUID_TEXT];
+
+	memset(out, 0, sizeof(*out));
+	if (len != BLOCK_RECORD_SIZE)
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (sscanf(copy,
+		    "{\"guest\":\"%63[^\"]\",\"uuid\":\"%36[^\"]\",\"epoch\":%" SCNu64
+		    ",\"host\":\"%64[^\"]\",\"process\":%d}",
+		    out->owner.guest, uuid, &out->owner.epoch, out->host, &out->process) != 5 ||
+		!uuid_parse(uuid, out->owner.uuid))
+		return false;
+	for (const char *p = copy; p < copy + BLOCK_RECORD_SIZE - 1; p++) {
+		if (*p < ' ' || *p > '~')
+			return false;
+	}
+	block_record_format(again, out);
+	return memcmp(copy, again, sizeof(again)) == 0;
 }
 
 /* This host's name as a record has it: printable, and nothing that would end the string. */

@@ -136,11 +136,11 @@ static const char *limits_far(const struct source *s, char *out, size_t n)
 	at = snprintf(out, n, "in round %u, %s sent, %s left", s->round,
 		size_format(s->far.sent_bytes, sent, sizeof(sent)),
 		size_format(s->far.left_pages * GMEM_PAGE_SIZE, left, sizeof(left)));
-	if (s->goodput && at > 0 && (size_t)at < n)
+	if (s->learned.goodput && at > 0 && (size_t)at < n)
 		snprintf(out + at, n - (size_t)at,
 			"; the guest dirties %s/s, the link carries %s/s",
 			size_format(s->dirty_rate, dirty, sizeof(dirty)),
-			size_format(s->goodput, link, sizeof(link)));
+			size_format(s->learned.goodput, link, sizeof(link)));
 	return out;
 }
 
@@ -170,12 +170,12 @@ bool limits_forbid_freeze(const struct source *s, struct err *e)
 	uint64_t limit = s->params.limits.ns[MIG_LIMIT_FROZEN];
 	char a[32], b[32], far[192];
 
-	if (!limit || s->predicted_ns <= limit)
+	if (!limit || s->predicted.total_ns <= limit)
 		return false;
 	err_set(e, -ETIMEDOUT,
 		"the guest was not frozen, because that would take %s while the frozen phase may "
 		"last %s: %s. Raise --frozen-timeout, or use a faster link",
-		duration_format(s->predicted_ns, a, sizeof(a)),
+		duration_format(s->predicted.total_ns, a, sizeof(a)),
 		duration_format(limit, b, sizeof(b)), limits_far(s, far, sizeof(far)));
 	return true;
 }

@@ -41,6 +41,7 @@ const char *source_event_name(enum source_event_type t)
 		[SOURCE_EV_SENT] = "SENT",
 		[SOURCE_EV_ACKED] = "ACKED",
 		[SOURCE_EV_HARVESTED] = "HARVESTED",
+		[SOURCE_EV_NUDGED] = "NUDGED",
 		[SOURCE_EV_FROZEN] = "FROZEN",
 		[SOURCE_EV_SAVED] = "SAVED",
 		[SOURCE_EV_LOADED] = "LOADED",

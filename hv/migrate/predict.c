@@ -11,77 +11,77 @@
 #include "hv/base/size.h"
 #include "hv/mem/gmem.h"
 
-#define PREDICT_ROUND_MIN (1ull << 20) /* bytes: smaller rounds measure latency, not goodput */
-
-/*
- * Kicking vCPUs out of guest mode and letting them in again cannot be measured without doing it to
- * the running guest, so it alone is a constant: the upper end of what was seen for two vCPUs.
- */
-#define PREDICT_STOP_NS (150 * NSEC_PER_USEC)
-
 /*
  * Rounds without the hot pages are short, and each takes a share of what is left of the others:
  * what counts is what a few of them would bring.
  */
 #define PREDICT_LOOK_AHEAD 3
 
-/* LOADED after STATE, THAWED after COMMIT: two round trips, of which half of one is the state's. */
-#define PREDICT_ROUND_TRIPS 2
-
-uint64_t predict_rate(uint64_t bytes, uint64_t ns)
-{
-	return ns ? (uint64_t)((double)bytes * 1e9 / (double)ns) : 0;
-}
-
-uint64_t predict_goodput(uint64_t old, uint64_t bytes, uint64_t ns)
-{
-	uint64_t now = predict_rate(bytes, ns);
-
-	if (bytes < PREDICT_ROUND_MIN || now == 0)
-		return old;
-	return old ? old / 2 + now / 2 : now;
-}
-
-/*
- * Nothing large enough was ever sent (an all but untouched guest): assume a slow link rather than a
- * fast one; 100 MB/s is Gigabit Ethernet.
- */
-static uint64_t predict_ns(uint64_t bytes, uint64_t rate)
-{
-	return (uint64_t)((double)bytes * 1e9 / (rate ? (double)rate : 100e6));
-}
-
-/* The guest frozen: as fast as the link carries. */
-static uint64_t predict_transfer(const struct source *s, uint64_t bytes)
-{
-	return predict_ns(bytes, s->goodput);
-}
-
 /* The guest running: a round that sends @pages, to the end of its harvest. */
 static uint64_t predict_round(const struct source *s, uint64_t pages)
 {
-	return predict_ns(pages * GMEM_PAGE_SIZE, s->pace) + s->harvest_ns + s->params.rtt_ns;
+	return estimate_time(pages * GMEM_PAGE_SIZE, s->pace) + s->harvest_ns +
+	       s->learned.answer_ns;
 }
 
-/* All of a blackout but the last harvest and sending the residual. */
-static uint64_t predict_fixed(const struct source *s)
+/*
+ * With @pages to send at the freeze. The step in which they are posted ends when the transport has
+ * taken the last; what is under way then is waited for, behind the state, in the next but one. A
+ * word and its answer are waited for twice: STATE for LOADED, COMMIT for THAWED.
+ */
+static void predict_steps(const struct source *s, uint64_t pages, struct mig_blackout *b)
 {
-	uint64_t stop = s->stop_ns ? s->stop_ns : PREDICT_STOP_NS;
+	const struct estimate *m = &s->learned;
+	uint64_t transfer = estimate_transfer(m, pages * GMEM_PAGE_SIZE);
 
-	return stop + s->save_ns + predict_transfer(s, s->state_bytes) + s->load_ns +
-	       PREDICT_ROUND_TRIPS * s->params.rtt_ns;
+	*b = (struct mig_blackout){
+		.stop_ns = m->stop_ns,
+		.residual_ns = transfer / 1000 * m->posting,
+		.save_ns = s->save_ns,
+		.load_ns = s->load_ns,
+		.start_ns = m->answer_ns,
+	};
+	b->send_ns = transfer - b->residual_ns + estimate_transfer(m, s->state_bytes) + b->load_ns +
+		     m->answer_ns;
+	b->total_ns = b->stop_ns + b->residual_ns + b->save_ns + b->send_ns + b->start_ns;
 }
 
-uint64_t predict_blackout(const struct source *s)
+static void predict_add_harvest(struct mig_blackout *b, uint64_t ns)
 {
-	return predict_fixed(s) + s->harvest_ns +
-	       predict_transfer(s, s->residual_pages * GMEM_PAGE_SIZE);
+	b->harvest_ns = ns;
+	b->total_ns += ns;
+}
+
+/*
+ * What is to be sent then is what is to be sent now, and what the guest dirties until it has
+ * stopped: in the harvest that has just been made it already ran again.
+ */
+static uint64_t predict_fresh(const struct source *s, uint64_t pages)
+{
+	return estimate_fresh(&s->learned, pages, s->harvest_ns + s->learned.stop_ns);
+}
+
+static void predict_with(const struct source *s, uint64_t pages, struct mig_blackout *out)
+{
+	uint64_t fresh = predict_fresh(s, pages);
+
+	predict_steps(s, pages + fresh, out);
+	predict_add_harvest(out, estimate_harvest_ns(&s->learned, fresh));
+}
+
+void predict_blackout(const struct source *s, struct mig_blackout *out)
+{
+	predict_with(s, s->residual_pages, out);
 }
 
 /* With nothing left to send, and the fastest harvest yet: one may have waited for a processor. */
 static uint64_t predict_least(const struct source *s)
 {
-	return predict_fixed(s) + s->harvest_least_ns;
+	struct mig_blackout b;
+
+	predict_steps(s, 0, &b);
+	predict_add_harvest(&b, estimate_harvest_ns(&s->learned, 0));
+	return b.total_ns;
 }
 
 bool predict_impossible(const struct source *s)
@@ -110,10 +110,11 @@ bool predict_worth_a_round(const struct source *s)
 {
 	bool ahead =
 		s->hold && s->share == SOURCE_SHARE_FULL; /* slowed down, every round costs it */
-	uint64_t left = predict_left(s, ahead ? PREDICT_LOOK_AHEAD : 1) * GMEM_PAGE_SIZE;
-	uint64_t next = predict_fixed(s) + s->harvest_ns + predict_transfer(s, left);
+	uint64_t left = predict_left(s, ahead ? PREDICT_LOOK_AHEAD : 1);
+	struct mig_blackout next;
 
-	return s->polish < PREDICT_POLISH_ROUNDS && next < s->predicted_ns / 4 * 3;
+	predict_with(s, left, &next);
+	return s->polish < PREDICT_POLISH_ROUNDS && next.total_ns < s->predicted.total_ns / 4 * 3;
 }
 
 unsigned predict_share(const struct source *s)
@@ -144,5 +145,5 @@ int predict_explain_stall(const struct source *s, struct err *e)
 		s->round, size_format(s->residual_pages * GMEM_PAGE_SIZE, left, sizeof(left)),
 		size_format(s->dirty_rate, rate, sizeof(rate)),
 		size_format(s->pace, link, sizeof(link)),
-		duration_format(s->predicted_ns, want, sizeof(want)), limit);
+		duration_format(s->predicted.total_ns, want, sizeof(want)), limit);
 }

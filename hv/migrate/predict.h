@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The arithmetic behind the decision to freeze: goodput, dirty rate, and the whole blackout as it
- * would be if the guest were frozen now. Pure functions.
+ * The arithmetic behind the decision to freeze: the whole blackout as it would be if the guest were
+ * frozen now, and what another round would make of it. Pure functions.
  * Next in the flow: hv/migrate/source.c uses them.
  */
 #ifndef WATARI_MIGRATE_PREDICT_H
@@ -23,20 +23,11 @@
 /* Rounds that may be spent on a blackout well below the limit once it is met. */
 #define PREDICT_POLISH_ROUNDS 8
 
-/* Bytes/s of @bytes in @ns; 0 if @ns is 0. */
-uint64_t predict_rate(uint64_t bytes, uint64_t ns);
-
 /*
- * The estimate after a round: rounds too small to say anything about the link (their time is one
- * round trip) leave it alone; otherwise the new figure weighs as much as all before it.
+ * The blackout as it would be if the guest were frozen now, step by step; each step from its own
+ * estimate (estimate.h), or rehearsed by the target (READY), or measured by a kick of the vCPUs.
  */
-uint64_t predict_goodput(uint64_t old, uint64_t bytes, uint64_t ns);
-
-/*
- * The whole blackout in ns if frozen now: stop, last harvest, residual and state over the measured
- * goodput, save and load as rehearsed, round trips for the hand-over.
- */
-uint64_t predict_blackout(const struct source *s);
+void predict_blackout(const struct source *s, struct mig_blackout *out);
 
 /*
  * True if the next round had better leave the hot pages out: it would take at least half as long as

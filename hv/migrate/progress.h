@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hv/migrate/blackout.h"
 #include "hv/migrate/choose.h"
 #include "hv/migrate/rendezvous.h"
 #include "hv/migrate/source_words.h"
@@ -39,18 +40,6 @@ struct mig_progress {
 	unsigned share; /* thousandths of their time that writing vCPUs are left with; 1000: all */
 };
 
-/* The steps of the blackout, each in ns, as the source saw them. */
-struct mig_blackout {
-	uint64_t total_ns;    /* freeze asked for ... the target's word that it thawed */
-	uint64_t stop_ns;     /* vCPUs stopped */
-	uint64_t harvest_ns;  /* last dirty pages found */
-	uint64_t residual_ns; /* last pages posted */
-	uint64_t save_ns;     /* state saved */
-	uint64_t send_ns;     /* state posted ... target's word that it loaded it */
-	uint64_t load_ns;     /* of send_ns, what the target spent loading */
-	uint64_t start_ns;    /* commit ... target's word that it thawed */
-};
-
 struct mig_result {
 	uint64_t total_ns;        /* connect ... thawed */
 	unsigned rounds;          /* passes before the freeze */
@@ -67,6 +56,7 @@ struct mig_result {
 	unsigned share_least;  /* the least share of their time that writing vCPUs were left with */
 	uint64_t throttled_ns; /* time they did not get, each: what throttling cost them */
 	struct mig_blackout blackout;
+	struct mig_blackout predicted;     /* step by step, at the freeze; total: as above */
 	char transport[RDV_TRANSPORT_MAX]; /* that was taken; "" if it did not come to that */
 	char note[CHOOSE_NOTE_MAX];        /* and why: one line, of choose_transport() */
 	bool committed;                    /* the target owns the guest */

@@ -88,7 +88,7 @@ static void pump_msg(struct pump *p, const struct xport_event *xe)
 	case WIRE_ROUND_ACK: pump_simple(p, SOURCE_EV_ACKED, m.round, 0, 0); return;
 	case WIRE_LOADED: pump_simple(p, SOURCE_EV_LOADED, m.load_ns, 0, 0); return;
 	case WIRE_THAWED:
-		p->thawed_at = clock_mono_ns();
+		p->at.thawed = clock_mono_ns();
 		pump_simple(p, SOURCE_EV_THAWED, 0, 0, 0);
 		return;
 	case WIRE_ABORT:

@@ -36,13 +36,12 @@ struct pump {
 	unsigned share;   /* what the vCPUs are left with, and since when */
 	uint64_t share_at;
 	uint64_t copy_at;           /* when the first round began */
+	uint64_t nudged_at;         /* when stopping was last rehearsed; 0: not yet */
 	uint64_t sent_before_round; /* pages_sent when the round began */
 	struct near near; /* for the first round: later ones are short, and wait for nobody */
-	bool sending;
-	bool finished;
-	bool down; /* the connection is gone: nothing can be told any more */
-	/* the steps of the blackout */
-	uint64_t freeze_at, stopped_at, harvested_at, posted_at, saved_at, loaded_at, thawed_at;
+	bool sending, finished;
+	bool down;             /* the connection is gone: nothing can be told any more */
+	struct mig_moments at; /* the steps of the blackout */
 };
 
 /* pump_source.c: tells the machine of something, with the time; a cancel goes before it. */

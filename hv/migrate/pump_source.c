@@ -108,11 +108,23 @@ static void pump_do_track(struct pump *p)
 	pump_simple(p, SOURCE_EV_TRACKING, p->plan.todo_pages, 0, 0);
 }
 
+/* As urgently as at the freeze; before a harvest, which finds what is written meanwhile. */
+static void pump_nudge(struct pump *p)
+{
+	urgency_set(URGENCY_HIGH);
+	pump_simple(p, SOURCE_EV_NUDGED, p->a->ops->nudge(p->a->vm), 0, 0);
+	urgency_set(URGENCY_NORMAL);
+	p->nudged_at = clock_mono_ns();
+}
+
 static void pump_do_harvest(struct pump *p)
 {
-	uint64_t t = clock_mono_ns(), found;
+	uint64_t t, found;
 	struct err e = { 0 };
 
+	if (!p->s.frozen && clock_mono_ns() - p->nudged_at >= PUMP_NUDGE_NS)
+		pump_nudge(p);
+	t = clock_mono_ns();
 	if (p->a->ops->track_harvest(p->a->vm, &p->found, &e)) {
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
@@ -122,11 +134,11 @@ static void pump_do_harvest(struct pump *p)
 		plan_add(&p->plan, &p->found);
 	else
 		plan_add_round(&p->plan, &p->found);
-	p->harvested_at = clock_mono_ns();
+	p->at.harvested = clock_mono_ns();
 	pump_event(p, (struct source_event){ .type = SOURCE_EV_HARVESTED,
 			      .a = p->plan.todo_pages,
 			      .b = found,
-			      .c = p->harvested_at - t,
+			      .c = p->at.harvested - t,
 			      .d = p->plan.hot_pages });
 }
 
@@ -155,9 +167,9 @@ static void pump_do_freeze(struct pump *p)
 	int r;
 
 	urgency_set(URGENCY_HIGH);
-	p->freeze_at = clock_mono_ns();
+	p->at.freeze = clock_mono_ns();
 	pump_share(p, p->share);
-	p->out->predicted_blackout_ns = p->s.predicted_ns;
+	p->out->predicted = p->s.predicted;
 	p->out->rounds = p->s.round;
 	/* Cancelled since the decision, or past the limit and let go: nothing may follow. */
 	if (mig_is_cancelled(p->a->cancel) ||
@@ -170,7 +182,7 @@ static void pump_do_freeze(struct pump *p)
 		return;
 	}
 	mig_stall(p->a->params.test_stall_ns);
-	p->stopped_at = clock_mono_ns();
+	p->at.stopped = clock_mono_ns();
 	pump_point(p, "source-frozen");
 	pump_simple(p, SOURCE_EV_FROZEN, 0, 0, 0);
 }
@@ -180,7 +192,7 @@ static void pump_do_save(struct pump *p)
 	struct wire_msg m = { .type = WIRE_STATE, .clock_offset_ns = p->clock.offset_ns };
 	struct err e = { 0 };
 
-	p->posted_at = clock_mono_ns();
+	p->at.posted = clock_mono_ns();
 	wbuf_reset(&p->msg);
 	m.clock_real_ns = clock_real_ns();
 	memcpy(m.uuid, p->owner.uuid, sizeof(m.uuid));
@@ -190,7 +202,7 @@ static void pump_do_save(struct pump *p)
 		pump_fault(p, SOURCE_EV_FAILED, &e);
 		return;
 	}
-	p->saved_at = clock_mono_ns();
+	p->at.saved = clock_mono_ns();
 	pump_send(p, WIRE_STATE);
 	pump_point(p, "source-state-sent");
 	pump_simple(p, SOURCE_EV_SAVED, p->msg.len, 0, 0);
@@ -200,7 +212,7 @@ static void pump_do_release(struct pump *p)
 {
 	struct err e = { 0 };
 
-	p->loaded_at = clock_mono_ns();
+	p->at.loaded = clock_mono_ns();
 	pump_point(p, "source-loaded");
 	if (p->a->own && p->a->own->release(p->a->vm, &e)) {
 		pump_fault(p, SOURCE_EV_FAILED, &e);
@@ -246,8 +258,7 @@ static void pump_do(struct pump *p, const struct source_todo *d)
 		p->sent_before_round = p->plan.pages_sent;
 		break;
 	case SOURCE_DO_ROUND:
-		/* The bulk is on its way. What follows is short, and the guest is faster than it
-		 * if it has to wait. */
+		/* The bulk is on its way. What follows is short, or the guest is faster. */
 		urgency_set(URGENCY_NORMAL);
 		near_leave(&p->near);
 		pump_send_simple(p, &(struct wire_msg){ .type = WIRE_ROUND, .round = d->a });
@@ -278,7 +289,7 @@ static void pump_progress(struct pump *p, uint64_t now)
 {
 	uint64_t sent = p->plan.pages_sent << GMEM_PAGE_SHIFT;
 	uint64_t left = (p->plan.todo_pages + p->plan.inflight_pages) << GMEM_PAGE_SHIFT;
-	uint64_t speed = p->s.pace ? p->s.pace : predict_rate(sent, now - p->start);
+	uint64_t speed = p->s.pace ? p->s.pace : estimate_rate(sent, now - p->start);
 	struct mig_progress out = {
 		.phase = mig_phase_of(p->s.state),
 		.round = p->s.round,
@@ -287,7 +298,7 @@ static void pump_progress(struct pump *p, uint64_t now)
 		.residual_bytes = left,
 		.goodput = speed,
 		.dirty_rate = p->s.dirty_rate,
-		.predicted_blackout_ns = p->s.predicted_ns,
+		.predicted_blackout_ns = p->s.predicted.total_ns,
 		.eta_ns = speed ? (uint64_t)((double)left * 1e9 / (double)speed) : 0,
 		.share = p->share,
 	};
@@ -325,35 +336,26 @@ static void pump_watch(struct pump *p)
 
 static void pump_result(struct pump *p, uint64_t end)
 {
-	struct mig_blackout *b = &p->out->blackout;
 	struct xport_stats st;
 
 	p->a->xport->stats(p->x, &st);
 	p->out->total_ns = end - p->start;
+	p->out->predicted_blackout_ns = p->out->predicted.total_ns;
 	p->out->sent_bytes = p->plan.pages_sent << GMEM_PAGE_SHIFT;
 	p->out->wire_bytes = st.wire_bytes_out;
 	p->out->pages_sent = p->plan.pages_sent;
 	p->out->pages_zero = p->plan.pages_zero;
 	p->out->pages_skipped = p->plan.pages_skipped;
-	p->out->goodput = predict_rate(p->out->sent_bytes, end - p->copy_at);
+	p->out->goodput = estimate_rate(p->out->sent_bytes, end - p->copy_at);
 	p->out->committed = p->s.state == SOURCE_DONE || p->s.state == SOURCE_MOVED;
 	p->out->unconfirmed = p->s.state == SOURCE_MOVED;
 	p->out->in_doubt = p->s.state == SOURCE_IN_DOUBT;
 	if (p->s.state != SOURCE_DONE)
 		return;
 	p->out->residual_bytes = p->s.residual_pages << GMEM_PAGE_SHIFT;
-	p->out->goodput = predict_rate(
-		p->out->sent_bytes - p->out->residual_bytes, p->freeze_at - p->copy_at);
-	*b = (struct mig_blackout){
-		.total_ns = p->thawed_at - p->freeze_at,
-		.stop_ns = p->stopped_at - p->freeze_at,
-		.harvest_ns = p->harvested_at - p->stopped_at,
-		.residual_ns = p->posted_at - p->harvested_at,
-		.save_ns = p->saved_at - p->posted_at,
-		.send_ns = p->loaded_at - p->saved_at,
-		.load_ns = p->s.load_ns,
-		.start_ns = p->thawed_at - p->loaded_at,
-	};
+	p->out->goodput = estimate_rate(
+		p->out->sent_bytes - p->out->residual_bytes, p->at.freeze - p->copy_at);
+	p->out->blackout = blackout_of(&p->at, p->s.load_ns);
 }
 
 static int pump_init(struct pump *p, struct err *e)

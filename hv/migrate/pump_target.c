@@ -18,10 +18,12 @@
 #include "hv/base/clock.h"
 #include "hv/base/urgency.h"
 #include "hv/mem/near.h"
+#include "hv/migrate/estimate.h"
 #include "hv/migrate/populate.h"
 #include "hv/migrate/target.h"
 #include "hv/migrate/wire.h"
 
+#define TARGET_REHEARSALS  3
 #define TARGET_POLL_NS     (200 * NSEC_PER_MSEC)
 #define TARGET_AHEAD_NS    (2 * NSEC_PER_MSEC)   /* while memory is allocated ahead */
 #define TARGET_LINGER_NS   NSEC_PER_SEC          /* for the source to take our last word */
@@ -79,48 +81,45 @@ static void tpump_send(struct tpump *p, const struct wire_msg *m)
 		tpump_fault(p, TARGET_EV_DOWN, &e);
 }
 
-/* Saves the empty machine and loads it again, once. Lowers *@save_ns and *@load_ns if it was
- * faster. */
+/* Saves the empty machine and loads it again, once. */
 static int tpump_rehearse_once(struct tpump *p, uint64_t *save_ns, uint64_t *load_ns, struct err *e)
 {
-	uint64_t t0 = clock_mono_ns(), t1, t2;
+	uint64_t t0 = clock_mono_ns(), t1;
 	struct rbuf r;
 	int rc;
 
 	wbuf_reset(&p->msg);
 	rc = p->a->ops->save(p->a->vm, &p->msg, e);
 	t1 = clock_mono_ns();
+	*save_ns = t1 - t0;
 	r = rbuf_of(p->msg.data, p->msg.len);
 	if (!rc)
 		rc = p->a->ops->load(p->a->vm, &r, 0, e);
-	t2 = clock_mono_ns();
-	if (t1 - t0 < *save_ns)
-		*save_ns = t1 - t0;
-	if (t2 - t1 < *load_ns)
-		*load_ns = t2 - t1;
+	*load_ns = clock_mono_ns() - t1;
 	return rc;
 }
 
 /*
  * Tells the source what the switchover will cost here, and brings the code and the buffers it will
- * need into the caches. The first time is cold, and each may have had to wait for a processor: the
- * shortest of three counts.
+ * need into memory. The first time counts, because it is cold, as the switchover will be after the
+ * copy has filled the caches with pages: it takes up to twice as long as the next.
  */
 static void tpump_rehearse(struct tpump *p)
 {
-	uint64_t save_ns = UINT64_MAX, load_ns = UINT64_MAX;
+	uint64_t save_ns[TARGET_REHEARSALS], load_ns[TARGET_REHEARSALS];
 	struct err e = { 0 };
 
 	urgency_set(URGENCY_HIGH); /* as in the switchover itself */
-	for (int i = 0; i < 3; i++) {
-		if (tpump_rehearse_once(p, &save_ns, &load_ns, &e)) {
+	for (int i = 0; i < TARGET_REHEARSALS; i++) {
+		if (tpump_rehearse_once(p, &save_ns[i], &load_ns[i], &e)) {
 			err_wrap(&e, "the target cannot rehearse the switchover");
 			tpump_fault(p, TARGET_EV_FAILED, &e);
 			return;
 		}
 	}
 	urgency_set(URGENCY_BACKGROUND);
-	tpump_simple(p, TARGET_EV_REHEARSED, save_ns, load_ns, p->msg.len);
+	tpump_simple(p, TARGET_EV_REHEARSED, estimate_cold(save_ns, TARGET_REHEARSALS),
+		estimate_cold(load_ns, TARGET_REHEARSALS), p->msg.len);
 }
 
 /* How long ago, in real time, the source read the guest's clock. */

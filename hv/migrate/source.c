@@ -119,6 +119,7 @@ static void source_sent(struct source *s, const struct source_event *ev)
 {
 	s->round_bytes = ev->a;
 	s->round_idle = ev->b;
+	s->round_posted = ev->now - s->round_start;
 	source_do(s, SOURCE_DO_ROUND, s->round);
 	source_goto(s, SOURCE_WAIT_ACK, ev);
 }
@@ -134,10 +135,13 @@ static void source_acked(struct source *s, const struct source_event *ev)
 		source_give_up(s, ev);
 		return;
 	}
-	s->pace = predict_goodput(s->pace, s->round_bytes, ns);
+	s->pace = estimate_pace(s->pace, s->round_bytes, ns);
 	/* A frozen guest is sent without a limit, so the time lost to it does not count. */
-	s->goodput = predict_goodput(
-		s->goodput, s->round_bytes, ns > s->round_idle ? ns - s->round_idle : ns);
+	if (s->round_idle < s->round_posted) {
+		ns -= s->round_idle;
+		s->round_posted -= s->round_idle;
+	}
+	estimate_round(&s->learned, s->round_bytes, s->round_posted, ns);
 	source_do(s, SOURCE_DO_HARVEST, 0);
 	source_goto(s, SOURCE_HARVEST, ev);
 }
@@ -161,7 +165,6 @@ static void source_freeze(struct source *s, const struct source_event *ev)
 		source_give_up(s, ev);
 		return;
 	}
-	s->freeze_start = ev->now;
 	s->frozen = true; /* from the attempt on: a failed freeze is thawed as well */
 	source_do(s, SOURCE_DO_FREEZE, 0);
 	source_goto(s, SOURCE_FREEZE, ev);
@@ -185,6 +188,11 @@ static void source_stall(struct source *s, const struct source_event *ev)
 	}
 }
 
+static void source_nudged(struct source *s, const struct source_event *ev)
+{
+	estimate_stop(&s->learned, ev->a);
+}
+
 /* Meeting the limit is enough to freeze, but not while the blackout still gets much shorter. */
 static void source_harvested(struct source *s, const struct source_event *ev)
 {
@@ -192,13 +200,12 @@ static void source_harvested(struct source *s, const struct source_event *ev)
 	s->residual_pages = ev->a;
 	s->hot_pages = ev->d;
 	s->harvest_ns = ev->c;
-	if (ev->c < s->harvest_least_ns)
-		s->harvest_least_ns = ev->c;
-	s->dirty_rate = predict_rate(ev->b * GMEM_PAGE_SIZE, s->round_ns);
-	s->cold_rate = predict_rate((ev->b - ev->d) * GMEM_PAGE_SIZE, s->round_ns);
-	s->predicted_ns = predict_blackout(s);
+	estimate_harvest(&s->learned, ev->b, ev->c, s->round_ns);
+	s->dirty_rate = estimate_rate(ev->b * GMEM_PAGE_SIZE, s->round_ns);
+	s->cold_rate = estimate_rate((ev->b - ev->d) * GMEM_PAGE_SIZE, s->round_ns);
+	predict_blackout(s, &s->predicted);
 	s->hold = predict_hold(s);
-	if (s->predicted_ns > s->params.downtime_limit_ns) {
+	if (s->predicted.total_ns > s->params.downtime_limit_ns) {
 		if (source_stalled(s))
 			source_stall(s, ev);
 		else
@@ -213,7 +220,7 @@ static void source_harvested(struct source *s, const struct source_event *ev)
 
 static void source_frozen(struct source *s, const struct source_event *ev)
 {
-	s->stop_ns = ev->now - s->freeze_start;
+	(void)ev;
 	source_do(s, SOURCE_DO_HARVEST, 0);
 	source_goto(s, SOURCE_LAST_HARVEST, ev);
 }
@@ -457,6 +464,7 @@ static const struct source_rule rules[] = {
 	{ SOURCE_TRACK, SOURCE_EV_TRACKING, source_tracking },
 	{ SOURCE_SEND, SOURCE_EV_SENT, source_sent },
 	{ SOURCE_WAIT_ACK, SOURCE_EV_ACKED, source_acked },
+	{ SOURCE_HARVEST, SOURCE_EV_NUDGED, source_nudged },
 	{ SOURCE_HARVEST, SOURCE_EV_HARVESTED, source_harvested },
 	{ SOURCE_FREEZE, SOURCE_EV_FROZEN, source_frozen },
 	{ SOURCE_LAST_HARVEST, SOURCE_EV_HARVESTED, source_last_harvested },
@@ -500,7 +508,7 @@ void source_init(struct source *s, const struct source_params *p)
 	s->params = *p;
 	s->best_pages = UINT64_MAX;
 	s->share = SOURCE_SHARE_FULL;
-	s->harvest_least_ns = UINT64_MAX;
+	estimate_init(&s->learned, p->rtt_ns);
 }
 
 void source_step(struct source *s, const struct source_event *ev)

@@ -22,6 +22,8 @@
 #include <stdint.h>
 
 #include "hv/base/err.h"
+#include "hv/migrate/blackout.h"
+#include "hv/migrate/estimate.h"
 #include "hv/migrate/handover.h"
 #include "hv/migrate/limits.h"
 #include "hv/migrate/source_words.h"
@@ -70,18 +72,17 @@ struct source {
 	unsigned polish; /* rounds made although the limit was met, to get well below it */
 	unsigned share;  /* what the vCPUs are left with: SOURCE_SHARE_FULL unless throttled */
 	uint64_t since;  /* when the present wait began */
-	uint64_t round_start, round_bytes, round_idle;
+	uint64_t round_start, round_bytes, round_idle, round_posted;
 	uint64_t round_ns;       /* of the last, its harvest included */
 	uint64_t best_pages;     /* fewest pages left after any round */
 	uint64_t residual_pages; /* after the last harvest ... */
 	uint64_t hot_pages;      /* ... of which hot; `hold`: the next round leaves them out */
-	uint64_t goodput;        /* bytes/s the link carries to the target; 0: not known */
+	struct estimate learned; /* of the steps of the blackout */
 	uint64_t pace;           /* bytes/s of a round: goodput, or less if it is limited */
 	uint64_t dirty_rate, cold_rate; /* bytes/s dirtied in the last round; less the hot pages */
-	uint64_t harvest_least_ns;      /* of all harvests so far */
-	uint64_t harvest_ns, save_ns, load_ns, state_bytes, stop_ns;
-	uint64_t predicted_ns; /* the whole blackout, if frozen at the last harvest */
-	uint64_t freeze_start;
+	uint64_t harvest_ns;            /* of the last */
+	uint64_t save_ns, load_ns, state_bytes; /* rehearsed by the target */
+	struct mig_blackout predicted;          /* if frozen at the last harvest */
 	struct err err;
 };
 

@@ -35,6 +35,7 @@ enum source_event_type {
 	SOURCE_EV_SENT,  /* all planned was posted. a: bytes, b: ns the link was idle by a limit */
 	SOURCE_EV_ACKED, /* a: round */
 	SOURCE_EV_HARVESTED, /* pages a: to send now, b: found, d: of b, hot (plan.h). c: ns */
+	SOURCE_EV_NUDGED,    /* before HARVESTED, now and then. a: ns that stopping takes */
 	SOURCE_EV_FROZEN,
 	SOURCE_EV_SAVED,  /* state is posted. a: bytes */
 	SOURCE_EV_LOADED, /* a: ns the target took */

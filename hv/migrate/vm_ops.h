@@ -35,6 +35,12 @@ struct mig_vm_ops {
 	void (*throttle)(void *vm, unsigned share);
 
 	/*
+	 * A rehearsal of stopping: makes every vCPU leave the guest once, as freeze() does, and
+	 * lets it go on at once. Returns the ns until the last had left, of which the guest notices
+	 * some tens of us; 0 if nothing can be said, as when none was in the guest.
+	 */
+	uint64_t (*nudge)(void *vm);
+	/*
 	 * Stops all vCPUs and device work; on return nothing writes guest memory any more. Nests
 	 * with a pause by the user: thaw() lets the guest run only if nobody else holds it.
 	 */

@@ -37,10 +37,10 @@ struct vm_cpu {
 	struct vm *vm;
 	struct vcpu vcpu;
 	pthread_t thread;
-	cpu_set_t place; /* its thread keeps to these; empty: it runs anywhere */
-	bool in_guest;   /* counted in vm->running; under the lock */
-	pid_t tid;       /* 0: the thread is not there yet; under the lock */
-	bool hurried;    /* its thread goes before others until it next runs the guest; likewise */
+	cpu_set_t place;       /* its thread keeps to these; empty: it runs anywhere */
+	bool in_guest, nudged; /* counted in vm->running, in vm->nudged; under the lock */
+	pid_t tid;             /* 0: the thread is not there yet; under the lock */
+	bool hurried; /* its thread goes before others until it next runs the guest; likewise */
 	/* throttle.c, under the lock */
 	bool writer, paused;
 	uint64_t dirtied,
@@ -79,9 +79,9 @@ struct vm {
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* to the vCPUs: hold became 0, or quit */
-	pthread_cond_t idle; /* to holders: running became 0, or a reason was removed */
+	pthread_cond_t idle; /* to holders: running or nudged became 0, or a reason was removed */
 	unsigned hold;       /* enum vm_hold bits; also read without the lock */
-	unsigned running;    /* vCPU threads that may be in the guest */
+	unsigned running, nudged; /* vCPUs that may be in the guest; for which vm_nudge() waits */
 	bool quit;
 	unsigned share;      /* thousandths of their time that writers run; under the lock */
 	pthread_cond_t slow; /* to the throttle's thread: share or quit changed; CLOCK_MONOTONIC */

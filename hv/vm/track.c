@@ -63,6 +63,11 @@ static void mig_throttle(void *arg, unsigned share)
 	vm_throttle(arg, share);
 }
 
+static uint64_t mig_nudge(void *arg)
+{
+	return vm_nudge(arg);
+}
+
 static int mig_freeze(void *arg, struct err *e)
 {
 	int r;
@@ -106,6 +111,7 @@ const struct mig_vm_ops vm_mig_ops = {
 	.track_harvest = track_harvest,
 	.track_stop = track_stop,
 	.throttle = mig_throttle,
+	.nudge = mig_nudge,
 	.freeze = mig_freeze,
 	.thaw = mig_thaw,
 	.freeze_abandon = mig_freeze_abandon,

@@ -25,8 +25,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "hv/base/clock.h"
 #include "hv/base/urgency.h"
 #include "hv/vm/internal.h"
 #include "hv/vm/place.h"
@@ -37,6 +39,8 @@
  * owner for urgent data).
  */
 #define VM_KICK SIGURG
+
+#define VM_NUDGE_NS (20 * NSEC_PER_MSEC) /* longer than this it is not waited for */
 
 static void vm_kick_handler(int sig)
 {
@@ -106,6 +110,11 @@ static void vcpu_left(struct vm_cpu *c)
 
 	pthread_mutex_lock(&vm->lock);
 	c->in_guest = false;
+	if (c->nudged) {
+		c->nudged = false;
+		if (--vm->nudged == 0)
+			pthread_cond_broadcast(&vm->idle);
+	}
 	if (--vm->running == 0) {
 		pthread_cond_broadcast(&vm->idle);
 		if (vm->event != VM_EVENT_NONE)
@@ -264,6 +273,37 @@ int vm_hold(struct vm *vm, enum vm_hold why, struct err *e)
 		pthread_cond_wait(&vm->idle, &vm->lock);
 	pthread_mutex_unlock(&vm->lock);
 	return 0;
+}
+
+/*
+ * Nothing holds the machine for this, so each vCPU finds its way back by itself: the kick ends its
+ * loop, it is counted out in vcpu_left(), and in again in vcpu_park(), which also clears the byte
+ * and the urgency. One that does not come out (it serves an access that takes long) is given up;
+ * its mark is taken back under the lock, so nobody counts it later.
+ */
+uint64_t vm_nudge(struct vm *vm)
+{
+	uint64_t start = clock_mono_ns(), until = start + VM_NUDGE_NS;
+	struct timespec t = { .tv_sec = (time_t)(until / NSEC_PER_SEC),
+		.tv_nsec = (long)(until % NSEC_PER_SEC) };
+	bool any;
+
+	vm_vcpus_hurry(vm);
+	pthread_mutex_lock(&vm->lock);
+	for (unsigned i = 0; i < vm->nthread; i++) {
+		vm->cpu[i].nudged = vm->cpu[i].in_guest;
+		vm->nudged += vm->cpu[i].in_guest;
+	}
+	any = vm->nudged != 0;
+	vm_kick_locked(vm);
+	while (vm->nudged &&
+		pthread_cond_clockwait(&vm->idle, &vm->lock, CLOCK_MONOTONIC, &t) != ETIMEDOUT)
+		;
+	for (unsigned i = 0; i < vm->nthread; i++)
+		vm->cpu[i].nudged = false;
+	vm->nudged = 0;
+	pthread_mutex_unlock(&vm->lock);
+	return any ? clock_mono_ns() - start : 0;
 }
 
 void vm_release(struct vm *vm, enum vm_hold why)

@@ -45,6 +45,12 @@ enum vm_hold { VM_HOLD_SETUP = 1, VM_HOLD_USER = 2, VM_HOLD_MIGRATION = 4, VM_HO
 int vm_hold(struct vm *vm, enum vm_hold why, struct err *e);
 /* Removes a reason; the vCPUs run if it was the last. Any thread; never waits. */
 void vm_release(struct vm *vm, enum vm_hold why);
+/*
+ * Kicks every vCPU out of the guest and lets it in again, as a hold and its release would but for
+ * the wait between them. Returns the ns until the last had left; 0: none was in the guest. One
+ * thread at a time, not a vCPU's; waits 20 ms at most.
+ */
+uint64_t vm_nudge(struct vm *vm);
 
 /* What the guest did that the main thread must act on. */
 enum vm_event {

@@ -141,8 +141,10 @@ kept() {
 aftermath() {
 	local host=
 	case $EXPECT in
-	doubt-A) host=A && own_settles A ;;
-	doubt-B) host=B && own_settles B ;;
+	doubt-?)
+		host=${EXPECT#doubt-}
+		own_settles "$host"
+		;;
 	A-doubt-B)
 		host=A
 		[ "$A_IS" = running ] || own_settles A

@@ -56,6 +56,7 @@ TIMES=${CRASH_TIMES:-3}
 }
 
 @test "whoever is kept from the record does not run the guest, and becomes its owner after that" {
+	TIMES=1
 	image
 	check_kept crash source-committed B
 	check_kept crash target-acquiring A
@@ -72,4 +73,28 @@ TIMES=${CRASH_TIMES:-3}
 	check crash target-acquiring doubt-A
 	check cut source-state-sent A-doubt-B
 	check cut target-thawed doubt-A-B
+}
+
+@test "a copy in doubt makes room for the guest's next move, and for no other guest of its name" {
+	local doubtful
+	DISK=
+	EXPECT=A-doubt-B
+	prepare cut target-loaded
+	depart
+	verdict "cut at target-loaded"
+	[ "$A_IS" = running ]
+	doubtful=$(field B bird pid)
+	kill "$RECEIVER"
+	wait "$RECEIVER" || true
+	receiver B
+	start C bird --memory 64M
+	fails "a guest named 'bird' lives here already" on C migrate bird --to "127.0.0.1:$PORT"
+	still B
+	on C kill bird
+	on A migrate bird --to "127.0.0.1:$PORT"
+	grep -q "guest bird, in doubt here, moves here anew: that copy is ended" B.log
+	EXPECT=B
+	verdict "the next move"
+	until_ok 10 gone "$doubtful"
+	aftermath
 }

@@ -18,7 +18,11 @@ setup() {
 }
 
 teardown() {
-	# only processes that carry this very test's directory in their environment
+	sweep
+}
+
+# sweep: ends what is left of this test: only processes that carry its very directory in their environment.
+sweep() {
 	local p
 	for p in $("$TOOLS/pids" "$BATS_TEST_TMPDIR"); do
 		kill -9 "$p" 2>/dev/null || true

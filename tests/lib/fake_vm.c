@@ -193,6 +193,14 @@ static void fake_vm_track_stop(void *vm)
 	pthread_mutex_unlock(&v->lock);
 }
 
+static uint64_t fake_vm_nudge(void *vm)
+{
+	struct fake_vm *v = vm;
+
+	v->nudges++;
+	return v->nudge_ns;
+}
+
 static int fake_vm_freeze(void *vm, struct err *e)
 {
 	struct fake_vm *v = vm;
@@ -282,6 +290,7 @@ const struct mig_vm_ops fake_vm_ops = {
 	.track_harvest = fake_vm_track_harvest,
 	.track_stop = fake_vm_track_stop,
 	.throttle = fake_vm_throttle,
+	.nudge = fake_vm_nudge,
 	.freeze = fake_vm_freeze,
 	.thaw = fake_vm_thaw,
 	.freeze_abandon = fake_vm_freeze_abandon,

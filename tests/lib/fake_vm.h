@@ -27,6 +27,8 @@ struct fake_vm {
 	uint64_t writes;
 	unsigned share, share_least; /* thousandths; what throttle() was given, and least of it */
 	unsigned freezes, thaws, track_stops;
+	unsigned nudges;
+	uint64_t nudge_ns; /* what nudge() says it took */
 	/* Every harvest finds the whole working set dirty, as if the guest had rewritten it since,
 	 * unless it is throttled or frozen. */
 	bool greedy;

@@ -264,7 +264,7 @@ static void a_prediction_is_held_against_the_blackout(void **state)
 	json_decref(j);
 	text = table(&w);
 	assert_non_null(strstr(text, "watari tcp: its own blackout was predicted within 25 % or 1 "
-				     "ms in 1 of 2 moves, off by 1.05 ms (median)"));
+				     "ms in 1 of 2 moves (50 %), off by 1.05 ms (median)"));
 	assert_null(strstr(text, "qemu multifd: its own"));
 	free(text);
 	/* a quarter of a long one is good, however many ms */
@@ -274,6 +274,39 @@ static void a_prediction_is_held_against_the_blackout(void **state)
 	assert_int_equal(
 		json_integer_value(json_object_get(summary_of(j, 0), "predicted_within")), 2);
 	json_decref(j);
+	bench_plan_fini(&w.plan);
+}
+
+/* Two errors of 300 us that make up for each other show in their steps. */
+static void a_prediction_is_held_against_each_step(void **state)
+{
+	struct world w;
+	json_t *j, *steps;
+	char *text;
+
+	(void)state;
+	world_init(&w, 5000, 50000);
+	for (unsigned i = 0; i < 2; i++) {
+		struct mig_result *r = &w.run[0][i].vmm;
+
+		r->blackout.stop_ns = 500000;
+		r->blackout.save_ns = 100000;
+		r->predicted.stop_ns = 200000;
+		r->predicted.save_ns = 400000;
+		r->predicted_blackout_ns = r->predicted.total_ns = 600000;
+	}
+	j = report_json(&w.k);
+	steps = json_object_get(summary_of(j, 0), "predicted_steps");
+	assert_int_equal(json_object_size(steps), 7);
+	steps = json_object_get(steps, "stop");
+	assert_true(json_real_value(json_object_get(steps, "took_us")) == 500);
+	assert_true(json_real_value(json_object_get(steps, "predicted_us")) == 200);
+	assert_true(json_real_value(json_object_get(steps, "off_us")) == 300);
+	assert_null(json_object_get(summary_of(j, 1), "predicted_steps"));
+	json_decref(j);
+	text = table(&w);
+	assert_non_null(strstr(text, "  save           100 us     400 us     300 us\n"));
+	free(text);
 	bench_plan_fini(&w.plan);
 }
 
@@ -411,6 +444,7 @@ int main(void)
 		cmocka_unit_test(the_table_has_a_dash_for_percentiles_of_too_few),
 		cmocka_unit_test(systems_stand_side_by_side),
 		cmocka_unit_test(a_prediction_is_held_against_the_blackout),
+		cmocka_unit_test(a_prediction_is_held_against_each_step),
 		cmocka_unit_test(a_table_without_runs_says_so),
 		cmocka_unit_test(a_report_that_guest_and_observer_dispute_says_so),
 		cmocka_unit_test(a_clock_that_stood_still_counts_as_blackout),

@@ -43,6 +43,14 @@ static const struct mig_result result = {
 		.send_ns = 16,
 		.load_ns = 17,
 		.start_ns = 18 },
+	.predicted = { .total_ns = 21,
+		.stop_ns = 22,
+		.harvest_ns = 23,
+		.residual_ns = 24,
+		.save_ns = 25,
+		.send_ns = 26,
+		.load_ns = 27,
+		.start_ns = 28 },
 	.committed = true,
 };
 
@@ -85,7 +93,26 @@ static void a_result_survives_the_way(void **state)
 	assert_int_equal(got.goodput, 9);
 	assert_int_equal(got.predicted_blackout_ns, 10);
 	assert_memory_equal(&got.blackout, &result.blackout, sizeof(got.blackout));
+	assert_memory_equal(&got.predicted, &result.predicted, sizeof(got.predicted));
 	assert_true(got.committed);
+	json_decref(j);
+}
+
+/* A guest started by an earlier watari says nothing of the steps it expects. */
+static void a_result_without_predicted_steps_is_read(void **state)
+{
+	json_t *j = ctl_result_json(&result);
+	struct mig_result got;
+	struct err e;
+
+	(void)state;
+	json_object_del(j, "predicted");
+	assert_int_equal(ctl_result_read(j, &got, &e), 0);
+	assert_int_equal(got.predicted.total_ns, 0);
+	assert_int_equal(got.predicted_blackout_ns, 10);
+	json_object_set_new(j, "predicted", json_pack("{s:i}", "total_ns", 1));
+	assert_int_equal(ctl_result_read(j, &got, &e), -EPROTO);
+	assert_non_null(strstr(e.msg, "stop_ns"));
 	json_decref(j);
 }
 
@@ -190,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(progress_survives_the_way),
 		cmocka_unit_test(a_result_survives_the_way),
+		cmocka_unit_test(a_result_without_predicted_steps_is_read),
 		cmocka_unit_test(a_missing_key_is_named),
 		cmocka_unit_test(false_numbers_are_refused),
 		cmocka_unit_test(answers_are_told_apart),

@@ -254,6 +254,37 @@ static void test_a_record_is_exactly_what_is_written(void **state)
 	}
 }
 
+/* What a reader of numbers would let through, and what would break the line that a message quotes.
+ */
+static void test_a_record_has_one_spelling(void **state)
+{
+#define BEGIN "{\"guest\":\"bird\",\"uuid\":\"0f8fad5b-d9cb-469f-a165-70867728950e\",\"epoch\":"
+	static const char *const good = BEGIN "1,\"host\":\"here\",\"process\":1}";
+	static const char *const bad[] = {
+		BEGIN "-1,\"host\":\"here\",\"process\":1}",
+		BEGIN "+1,\"host\":\"here\",\"process\":1}",
+		BEGIN " 1,\"host\":\"here\",\"process\":1}",
+		BEGIN "01,\"host\":\"here\",\"process\":1}",
+		BEGIN "18446744073709551616,\"host\":\"here\",\"process\":1}",
+		BEGIN "1,\"host\":\"here\",\"process\":4294967297}",
+		BEGIN "1,\"host\":\"he\nre\",\"process\":1}",
+		BEGIN "1,\"host\":\"here\",\"process\":1}}",
+	};
+#undef BEGIN
+	char text[BLOCK_RECORD_SIZE];
+	struct block_record got;
+
+	(void)state;
+	for (unsigned i = 0; i <= sizeof(bad) / sizeof(bad[0]); i++) {
+		const char *begin = i ? bad[i - 1] : good;
+
+		memset(text, ' ', sizeof(text));
+		memcpy(text, begin, strlen(begin));
+		text[sizeof(text) - 1] = '\n';
+		assert_int_equal(block_record_parse(text, sizeof(text), &got), i == 0);
+	}
+}
+
 int main(void)
 {
 #define OWN_TEST(f) cmocka_unit_test_setup_teardown(f, rig_init, rig_fini)
@@ -265,6 +296,7 @@ int main(void)
 		OWN_TEST(test_an_end_takes_away_only_its_own_record),
 		cmocka_unit_test(test_the_judgement_is_the_rule),
 		cmocka_unit_test(test_a_record_is_exactly_what_is_written),
+		cmocka_unit_test(test_a_record_has_one_spelling),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

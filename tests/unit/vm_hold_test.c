@@ -66,6 +66,31 @@ static void it_runs_only_when_the_last_reason_is_gone(void **state)
 	guest_files_free(&g);
 }
 
+/* Every vCPU leaves the guest and goes on; a guest that stands still anyway says nothing. */
+static void a_nudged_guest_goes_on(void **state)
+{
+	struct err e = { 0 };
+	struct guest_files g;
+	struct vm_config c;
+	struct vm *vm;
+
+	(void)state;
+	guest_files_new(&g, code_ports, sizeof(code_ports));
+	c = guest_config(&g, 2);
+	vm = guest_start(&c);
+	for (unsigned i = 0; i < 50; i++) {
+		guest_wait_counter(vm, guest_counter(vm) + 10);
+		assert_true(vm_mig_ops.nudge(vm) > 0);
+	}
+	guest_wait_counter(vm, guest_counter(vm) + 10);
+	assert_ok(vm_hold(vm, VM_HOLD_USER, &e), &e);
+	assert_int_equal(vm_mig_ops.nudge(vm), 0);
+	vm_release(vm, VM_HOLD_USER);
+	guest_wait_counter(vm, guest_counter(vm) + 10);
+	vm_free(vm);
+	guest_files_free(&g);
+}
+
 /* What a freeze that takes too long gets: the vCPUs go on at once, and the thaw that follows is
  * harmless. */
 static void an_abandoned_freeze_lets_the_guest_go(void **state)
@@ -197,6 +222,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_held_guest_stands_still),
 		cmocka_unit_test(it_runs_only_when_the_last_reason_is_gone),
+		cmocka_unit_test(a_nudged_guest_goes_on),
 		cmocka_unit_test(an_abandoned_freeze_lets_the_guest_go),
 		cmocka_unit_test(two_threads_hold_a_counting_guest),
 		cmocka_unit_test(two_threads_hold_a_guest_that_does_io),
