@@ -16,9 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct vm *fuzz_machine(struct wbuf *saved)
 {
-	static const struct vm_config c = {
-		.name = "fuzz", .cpus = 1, .memory = 64u << 20, .kernel = "none", .serial = "socket"
-	};
+	static const struct vm_config c = { .name = "fuzz",
+		.cpus = 1,
+		.memory = 64u << 20,
+		.kernel = "none",
+		.serial = "socket",
+		.console = VM_CONSOLE_VIRTIO };
 	struct err e = { 0 };
 	struct vm *vm = NULL;
 

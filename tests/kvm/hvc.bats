@@ -5,14 +5,18 @@
 
 load helper
 
+hvc_elf() {
+	command -v gcc >/dev/null || skip "gcc is not installed"
+	gcc -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-Ttext=0x200000 \
+		-Wl,-e,entry -o hvc.elf "$TOOLS/hvc.S"
+}
+
 # hvc HOST NAME ARGS...: the guest of hvc.S in the background; attached, VIEW and fd 8 as of view; its
 # output is in the file "one".
 hvc() {
 	local host=$1 name=$2
 	shift 2
-	command -v gcc >/dev/null || skip "gcc is not installed"
-	gcc -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-Ttext=0x200000 \
-		-Wl,-e,entry -o hvc.elf "$TOOLS/hvc.S"
+	hvc_elf
 	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host "$W" run --name "$name" --kernel hvc.elf --memory 64M \
 		--console virtio --serial socket "$@" >"$name.log" 2>&1 3>&- &
 	RUN=$!
@@ -72,6 +76,18 @@ echoed() {
 	type_keys 'and on'
 	until_ok 10 echoed two 3006
 	exec 8>&-
+}
+
+@test "a pipe on standard input waits for the guest, too" {
+	hvc_elf
+	seq 100000 109999 | head -c 49152 >typed
+	cat typed 3>&- | WATARI_RUNTIME_DIR=$PWD/A "$W" run --name bird --kernel hvc.elf --memory 64M \
+		--console virtio >one 2>bird.log 3>&- &
+	until_ok 30 grep -q up one
+	listen A bird
+	until_ok 60 echoed one 49152
+	cmp <(printf 'early\nup\n'; cat typed) one
+	! grep -q dropped bird.log
 }
 
 @test "a console that is neither is refused, and a serial console has no hvc0" {

@@ -20,7 +20,7 @@ END
 cp "$lab_tests/life-inside" "$dir/script"
 lab_host_start life --memory 2G
 trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
-lab_host_wait life "$lab_host_pid" "${LAB_TIMEOUT:-400}" || lab_host_explain life
+lab_host_wait life "$lab_host_pid" "${LAB_TIMEOUT:-1200}" || lab_host_explain life
 trap - EXIT
 
 n=0 bad=0
@@ -44,7 +44,7 @@ point "the console says when the guest is gone" 'does not live here any more' bu
 point "Linux says that it panicked" "kernel panicked" panic.status
 point "its last words are on the console" 'end Kernel panic' panic.console
 point "reset starts it again" 'asked for from outside' panic.after
-point "the kernel logs to hvc0 from its first line on" 'Linux version 6' hvc.console
+point "the first lines, on the serial port, are on the console too" 'Linux version 6' hvc.console
 point "what is typed reaches hvc0 and is answered" '^lab: heard one' hvc.console
 point "the guest moves" '^guest hvc moved to 127.0.0.1' hvc.move
 point "there its scrollback came along" '^lab: heard one' hvc.there

@@ -41,6 +41,7 @@ static void what_people_write_is_read(void **state)
 				   "kernel = vmlinuz\r\n"
 				   "append = root=/dev/vda ; x # \"quoted\"\n"
 				   "serial = file:log\n"
+				   "console = virtio\n"
 				   "overcommit = on\n"
 				   "vcpu-cpus = 0:0-3,8,1:node:1\n"
 				   "\n; another\n"
@@ -63,6 +64,7 @@ static void what_people_write_is_read(void **state)
 	assert_string_equal(c.kernel, "/etc/vmlinuz"); /* from where the file is */
 	assert_string_equal(c.append, "root=/dev/vda ; x # \"quoted\"");
 	assert_string_equal(c.serial, "file:/etc/log");
+	assert_int_equal(c.console, VM_CONSOLE_VIRTIO);
 	assert_true(c.overcommit);
 	assert_string_equal(c.place, "0:0-3,8,1:node:1");
 	assert_int_equal(c.ndisks, 2);
@@ -173,6 +175,7 @@ static void what_is_printed_reads_back_the_same(void **state)
 	c.memory = (1u << 30) + (2u << 20);
 	c.backing = (struct backing){ .page = 2u << 20, .nodes = ~0ull, .prealloc = true };
 	c.tracking = VM_TRACKING_LOG;
+	c.console = VM_CONSOLE_VIRTIO;
 	c.ndisks = 2;
 	c.disks[0] = (struct vm_disk){
 		.name = "b", .path = "/x y", .serial = "\\\"", .direct = true, .queues = 16

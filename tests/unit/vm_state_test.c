@@ -286,6 +286,7 @@ static void a_wrong_state_is_refused_by_name(void **state)
 	(void)state;
 	guest_files_new(&g, code_count, sizeof(code_count));
 	c = guest_config(&g, 2);
+	c.console = VM_CONSOLE_VIRTIO; /* its section too */
 	assert_ok(vm_new(&vm, &c, &e), &e);
 	wbuf_init(&whole);
 	wbuf_init(&w);
