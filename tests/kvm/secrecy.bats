@@ -189,7 +189,7 @@ key_of() {
 	wait "$RECEIVER" || true
 
 	# what is left on B is what was there: the processes of the one guest
-	until_ok 5 same_pids B "$before"
+	until_ok 20 same_pids B "$before"
 	[ "$(on B list | grep -c resident)" -eq 1 ]
 	! on B list | grep -q $NAME
 	lives A $NAME
