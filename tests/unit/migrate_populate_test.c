@@ -19,8 +19,8 @@
 #include "hv/migrate/extents.h"
 #include "hv/migrate/populate.h"
 
-#define LONG_NS (120 * NSEC_PER_SEC) /* who allocates ahead gets what others leave of a processor  \
-				      */
+/* Who allocates ahead gets what others leave of a processor. */
+#define LONG_NS (120 * NSEC_PER_SEC)
 
 struct fix {
 	struct gmem mem;
