@@ -36,10 +36,7 @@ seconds=${LAB_SECONDS:-300}
 END
 cp "$lab_tests/disk-inside" "$dir/script"
 
-lab_host_start disk --memory 2G
-trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
-lab_host_wait disk "$lab_host_pid" "${LAB_TIMEOUT:-400}" || lab_host_explain disk
-trap - EXIT
+lab_host_run disk "${LAB_TIMEOUT:-400}" --memory 2G
 
 came_up() {
 	grep -a '^disk: up, serial LAB-DISK-1, 2 queues, cache write back' "$dir/guest"

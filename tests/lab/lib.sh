@@ -153,7 +153,7 @@ lab_host_start() {
 	local name=$1 memory=2G cpus=1 more=() n=0 dir=$lab_dir/run/$1
 	local console=file,path=$dir/console mac accel=tcg,thread=multi
 	shift
-	mkdir -p "$dir" && echo "$name" >"$dir/name" && rm -f "$dir"/{status,ready,network} || exit 1
+	mkdir -p "$dir" && echo "$name" >"$dir/name" && rm -f "$dir"/{status,ready,network,alive,monitor} || exit 1
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--memory) memory=$2 ;;
@@ -201,21 +201,69 @@ lab_host_start() {
 			-append "console=ttyS0 quiet panic=-1 tsc=reliable tsc_early_khz=$("$lab_dir/tsc") no_timer_check" \
 			-virtfs local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap \
 			-virtfs "local,path=$dir,mount_tag=out,security_model=none" \
-			"${more[@]}" 2>emulator
+			-monitor unix:monitor,server=on,wait=off "${more[@]}" 2>emulator
 	) <&0 &
 	lab_host_pid=$!
+}
+
+# An emulated host notes every 2 s that it lives, by a process that goes before every other. Silent for so
+# long, its kernel does not run any more: what runs in it is not to blame, nor can it go on.
+lab_silence=${LAB_SILENCE:-120}
+
+lab_host_silent() {
+	[ -e "$1/alive" ] && [ $(($(date +%s) - $(stat -c %Y "$1/alive"))) -gt $lab_silence ]
+}
+
+# lab_host_look DIR: what the emulator says of its processor.
+lab_host_look() {
+	perl -MIO::Socket::UNIX -e '$SIG{ALRM} = sub { exit }; alarm 5;
+		chdir $ARGV[0]; my $m = IO::Socket::UNIX->new("monitor") or exit;
+		for my $ask ("info registers", "info cpus", "info pic") { print $m "$ask\n"; }
+		while (<$m>) { s/\e\[.|\r//g; print }' "$1" | grep -E '^(RIP|RAX|CR|EFER|CS|irr|isr|lapic|ioapic|\* *CPU)' | head -n 20
+}
+
+# lab_host_watch DIR PID SECONDS: ends the host, and nothing else, when its time is over or it stands still;
+# of the latter DIR/stood tells.
+lab_host_watch() {
+	local end=$((SECONDS + $3))
+	while [ $SECONDS -lt $end ]; do
+		sleep 5
+		lab_host_silent "$1" || continue
+		{ echo "silent for $lab_silence s; its processor:"; lab_host_look "$1"; sleep 1; lab_host_look "$1"; } >"$1/stood"
+		break
+	done
+	kill -KILL "$2"
 }
 
 # lab_host_wait NAME PID SECONDS: until the host powered off. Succeeds if its script did.
 lab_host_wait() {
 	local dir=$lab_dir/run/$1 pid=$2 watchdog
-	# The watchdog ends the host and nothing else; it is ended itself when the host is gone.
-	(exec >/dev/null 2>&1; sleep "$3" & trap 'kill $!; exit' TERM; wait $!; kill -KILL "$pid") &
+	# The watchdog is ended itself when the host is gone.
+	(exec >/dev/null 2>&1; trap 'kill $!; exit' TERM; lab_host_watch "$dir" "$pid" "$3" & wait $!) &
 	watchdog=$!
 	wait "$pid" 2>/dev/null
 	kill "$watchdog" 2>/dev/null
 	wait "$watchdog" 2>/dev/null
 	[ -e "$dir/status" ] && [ "$(cat "$dir/status")" = 0 ]
+}
+
+# lab_host_run NAME SECONDS [options of lab_host_start]: a host from its start to its end, in $lab_dir/run/NAME,
+# which holds its script. If the emulated kernel stands still, that is told and it is begun once more.
+lab_host_run() {
+	local name=$1 limit=$2 dir=$lab_dir/run/$1 try
+	shift 2
+	rm -rf "$dir.new" && cp -r "$dir" "$dir.new" || exit 1
+	trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
+	for try in 1 2; do
+		lab_host_start "$name" "$@"
+		lab_host_wait "$name" "$lab_host_pid" "$limit" && break
+		lab_host_explain "$name"
+		[ $try = 1 ] && [ -e "$dir/stood" ] || break
+		echo "# host $name stood still, and is started once more: $(cat "$dir/stood")" | sed '2,$s/^/#    /'
+		rm -rf "$dir" && cp -r "$dir.new" "$dir" || exit 1
+	done
+	trap - EXIT
+	rm -rf "$dir.new"
 }
 
 # lab_host_explain NAME: what the host left behind, as TAP comments.

@@ -18,10 +18,7 @@ kernel=$lab_guest_kernel
 initrd=$lab_guest_initrd
 END
 cp "$lab_tests/life-inside" "$dir/script"
-lab_host_start life --memory 2G
-trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
-lab_host_wait life "$lab_host_pid" "${LAB_TIMEOUT:-1200}" || lab_host_explain life
-trap - EXIT
+lab_host_run life "${LAB_TIMEOUT:-1200}" --memory 2G
 
 n=0 bad=0
 # point WHAT PATTERN FILE: the file says it, or is shown.

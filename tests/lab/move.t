@@ -28,10 +28,5 @@ seconds=${LAB_SECONDS:-$((60 + moves * 20))}
 END
 cp "$lab_tests/move-inside" "$dir/script"
 
-lab_host_start move --memory 2G
-trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
-if ! lab_host_wait move "$lab_host_pid" "${LAB_TIMEOUT:-600}"; then
-	lab_host_explain move
-fi
-trap - EXIT
+lab_host_run move "${LAB_TIMEOUT:-600}" --memory 2G
 "$lab_tests/judge" "$dir" "$moves" $cpus

@@ -21,10 +21,7 @@ kernel=$lab_guest_kernel
 netinitrd=$lab_dir/net.cpio.gz
 END
 cp "$lab_tests/net-inside" "$dir/script"
-lab_host_start net --memory 2G
-trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
-lab_host_wait net "$lab_host_pid" "${LAB_TIMEOUT:-240}" || lab_host_explain net
-trap - EXIT
+lab_host_run net "${LAB_TIMEOUT:-240}" --memory 2G
 
 number() {
 	sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$dir/$2"

@@ -25,11 +25,8 @@ $(realpath "$lab_watari") bench transport --transport rdma --address 10.77.0.1 -
 	--bytes 64M --json /lab/bench.json >/lab/bench 2>/lab/bench.errors
 dmesg >/lab/kernel-log
 END
-lab_host_start rdma-contract --memory 1G --nic user \
+lab_host_run rdma-contract "${LAB_TIMEOUT:-600}" --memory 1G --nic user \
 	--network "eth0 10.77.0.1/24 $lab_pair_mtu rxe0"
-trap 'kill -KILL $lab_host_pid 2>/dev/null' EXIT
-lab_host_wait rdma-contract "$lab_host_pid" "${LAB_TIMEOUT:-600}" || lab_host_explain rdma-contract
-trap - EXIT
 
 # The suite's own points, numbered anew: each number of streams is a group that counts from one.
 points=0
