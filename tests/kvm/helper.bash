@@ -136,21 +136,30 @@ gone() {
 	! kill -0 "$1" 2>/dev/null
 }
 
-# teller: the guest of teller.S as teller.elf; needs a compiler.
-teller() {
+# assemble GUEST: the guest of GUEST.S as GUEST.elf; needs a compiler.
+assemble() {
 	command -v gcc >/dev/null || skip "gcc is not installed"
 	gcc -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-Ttext=0x200000 \
-		-Wl,-e,entry -o teller.elf "$TOOLS/teller.S"
+		-Wl,-e,entry -o "$1.elf" "$TOOLS/$1.S"
 }
 
-# tell HOST NAME ARGS...: that guest in the background; RUN is its process.
-tell() {
-	local host=$1 name=$2
-	shift 2
-	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host "$W" run --name "$name" --kernel teller.elf \
+# start_small GUEST HOST NAME ARGS...: GUEST.elf in the background, its console a socket; RUN is its process.
+start_small() {
+	local guest=$1 host=$2 name=$3
+	shift 3
+	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host "$W" run --name "$name" --kernel "$guest.elf" \
 		--memory 64M --serial socket "$@" >"$name.log" 2>&1 3>&- &
 	RUN=$!
 	until_ok 30 on "$host" status "$name" || { cat "$name.log"; return 1; }
+}
+
+teller() {
+	assemble teller
+}
+
+# tell HOST NAME ARGS...: the guest of teller.S, as start_small.
+tell() {
+	start_small teller "$@"
 }
 
 # view HOST NAME FILE: attaches, and what comes goes to FILE; VIEW is the process, fd 8 its keyboard.

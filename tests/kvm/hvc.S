@@ -3,13 +3,9 @@
  * A guest with its console on virtio, in a few instructions: it says "early" on its serial port, sets
  * the console in slot 27 up, says "up" there, and gives no room for input until its power button is
  * pressed. From then on it echoes what is typed, up to 64 bytes at a time.
- * Entered by PVH: 32 bits, flat segments, no paging, no stack, no IDT.
  * Next in the flow: hvc.bats.
  */
-	.section .note.Xen, "a", @note
-	.long	4, 4, 18
-	.asciz	"Xen"
-	.long	entry
+#include "pvh.S"
 
 	.set	COMMON, 0xdb000000	/* virtio 1.2, 4.1.4.3 */
 	.set	NOTIFY, COMMON + 0x3000
@@ -19,14 +15,6 @@
 	.set	USED, 0x2002
 	.set	DATA, 0x310000
 
-	.text
-	.code32
-	.globl	entry
-	.macro	say c
-	mov	$0x3f8, %dx
-	mov	$\c, %al
-	outb	%al, %dx
-	.endm
 	.macro	queue n, at
 	movw	$\n, COMMON + 22
 	movw	$8, COMMON + 24

@@ -5,23 +5,12 @@
 
 load helper
 
-hvc_elf() {
-	command -v gcc >/dev/null || skip "gcc is not installed"
-	gcc -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-Ttext=0x200000 \
-		-Wl,-e,entry -o hvc.elf "$TOOLS/hvc.S"
-}
-
-# hvc HOST NAME ARGS...: the guest of hvc.S in the background; attached, VIEW and fd 8 as of view; its
-# output is in the file "one".
+# hvc HOST NAME ARGS...: the guest of hvc.S, as start_small; attached, VIEW and fd 8 as of view; its output
+# is in the file "one".
 hvc() {
-	local host=$1 name=$2
-	shift 2
-	hvc_elf
-	WATARI_RUNTIME_DIR=$BATS_TEST_TMPDIR/$host "$W" run --name "$name" --kernel hvc.elf --memory 64M \
-		--console virtio --serial socket "$@" >"$name.log" 2>&1 3>&- &
-	RUN=$!
-	until_ok 30 on "$host" status "$name" || { cat "$name.log"; return 1; }
-	view "$host" "$name" one
+	assemble hvc
+	start_small hvc "$@" --console virtio
+	view "$1" "$2" one
 	until_ok 30 grep -q up one
 }
 
@@ -79,7 +68,7 @@ echoed() {
 }
 
 @test "a pipe on standard input waits for the guest, too" {
-	hvc_elf
+	assemble hvc
 	seq 100000 109999 | head -c 49152 >typed
 	cat typed 3>&- | WATARI_RUNTIME_DIR=$PWD/A "$W" run --name bird --kernel hvc.elf --memory 64M \
 		--console virtio >one 2>bird.log 3>&- &

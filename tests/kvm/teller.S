@@ -4,22 +4,10 @@
  * typed, and powers off when its power button is pressed. Some keys are orders: '!' panics (and
  * goes on), '~' faults three times over, '#' makes it deaf to its button, '*' lets it write the
  * alphabet over and over, a letter each few milliseconds.
- * Entered by PVH: 32 bits, flat segments, no paging, no stack, no IDT.
  * Next in the flow: console.bats, stop.bats.
  */
-	.section .note.Xen, "a", @note
-	.long	4, 4, 18
-	.asciz	"Xen"
-	.long	entry
+#include "pvh.S"
 
-	.text
-	.code32
-	.globl	entry
-	.macro	say c
-	mov	$0x3f8, %dx
-	mov	$\c, %al
-	outb	%al, %dx
-	.endm
 entry:
 	xor	%ebx, %ebx		/* bl: deaf, bh: writing, cl: the next letter */
 	mov	$'a', %cl
