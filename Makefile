@@ -131,7 +131,7 @@ tests: $(UNIT_BIN) $(CONTRACT_BIN) $(MUTANT)
 
 asan ubsan tsan:
 	$(Q)$(MAKE) --no-print-directory VARIANT=$@ tests
-	$(Q)tests/run --title $@ --variant $@ unit contract
+	$(Q)tests/run --title $@ --variant $@ programs
 
 # Each fuzzer is one file with LLVMFuzzerTestOneInput, linked with what its first word allows and
 # what FUZZ_WITH_<its name> adds from tests/lib.
