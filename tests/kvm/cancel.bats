@@ -38,18 +38,21 @@ cancel_slow_move() {
 @test "a cancel in the copy phase: answered within a second, and both clients say why" {
 	start A bird --memory 256M --append "$WORK"
 	receiver B
-	move_slowly
-	until_ok 10 phase_is copy
-	within 1000 on A cancel bird --json
-	perl -MJSON::PP -e '
-		my $r = decode_json($ARGV[0]);
-		die "phase\n" unless $r->{phase} eq "copy" && $r->{name} eq "bird";
-		# on a crowded machine the move may take longer to end than the answer may take
-		die "ended\n" if $r->{ended} && $r->{reason} !~ /cancelled in its copy phase: in round/;
-	' "$output"
-	! wait "$MOVE"
-	cat move.log
-	grep -q "guest bird did not move: the move was cancelled in its copy phase: in round 1, " move.log
+	# On a crowded machine the move may take longer to end than the answer may take: then once more.
+	for try in 1 2 3 4 5; do
+		move_slowly
+		until_ok 10 phase_is copy
+		within 1000 on A cancel bird --json
+		! wait "$MOVE"
+		cat move.log
+		grep -q "guest bird did not move: the move was cancelled in its copy phase: in round 1, " move.log
+		ended=$(perl -MJSON::PP -e '
+			my $r = decode_json($ARGV[0]);
+			die "phase\n" unless $r->{phase} eq "copy" && $r->{name} eq "bird";
+			print $r->{ended} && $r->{reason} =~ /cancelled in its copy phase: in round/ ? "ended" : "later"' "$output")
+		[ "$ended" != ended ] || break
+	done
+	[ "$ended" = ended ]
 	lives A bird
 	until_ok 10 empty B
 	# and nothing is in the way of the next one
