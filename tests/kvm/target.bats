@@ -136,7 +136,8 @@ sent_beyond() {
 			>move.log 2>&1 3>&- &
 		move=$!
 		until_ok 10 copying A bird || { cat move.log B.log; return 1; }
-		[ $((i % 2)) -eq 0 ] || [ "$i" -eq 1 ] || lives A bird # who was not looked at before
+		before=$(report A bird heartbeat)
+		until_ok 10 beyond A bird heartbeat "$before" # also where it was not looked at before
 		until_ok 10 sent_beyond "$after"
 		target=$(incoming "$RECEIVER")
 		kill -9 "$target"
