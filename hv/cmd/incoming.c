@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watari incoming: what receive starts for each connection. Reads the offer, builds the machine it
- * describes, lets the guest arrive, and lives on as the guest's process. Not for people.
- * Must never trust the offer: everything in it is checked as a person's command line would be.
- * Next in the flow: hv/migrate/rendezvous.c reads the offer, guest_main.c runs.
+ * watari incoming: what receive has for each connection, started ahead of it. Reads the offer,
+ * builds the machine it describes, lets the guest arrive, and lives on as the guest's process. Not
+ * for people. Must never trust the offer: everything in it is checked as a person's command line
+ * would be. Next in the flow: hv/migrate/rendezvous.c reads the offer, guest_main.c runs.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/guest_main.h"
 #include "hv/cmd/incoming_check.h"
+#include "hv/cmd/ready.h"
 #include "hv/cmd/state_dir.h"
 #include "hv/ctl/history.h"
 #include "hv/cmd/transports.h"
@@ -50,7 +52,7 @@ enum {
 };
 
 static const struct argp_option incoming_options[] = {
-	{ .name = "fd", .key = INCOMING_FD, .arg = "N", .doc = "The connected rendezvous" },
+	{ .name = "fd", .key = INCOMING_FD, .arg = "N", .doc = "Where the connection is given" },
 	{ .name = "notify-fd", .key = INCOMING_NOTIFY, .arg = "N", .doc = "Told of the arrival" },
 	{ .name = "serial", .key = INCOMING_SERIAL, .arg = "SPEC", .doc = "As of receive" },
 	{ .name = "dirty-tracking",
@@ -179,6 +181,26 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 	if (rc == 0 && access(c->kernel, R_OK) < 0)
 		log_warn("guest %s will not survive a reboot here: its kernel %s is not readable",
 			c->name, c->kernel);
+	return rc;
+}
+
+/*
+ * Waits for the connection that the receiver gives over @hand. Before that, and while nobody waits
+ * for it, it does what costs time and depends on nobody: looking for adapters loads their drivers.
+ * 1: there will never be one.
+ */
+static int incoming_ready(int hand, int *fd, struct err *e)
+{
+	struct pollfd given = { .fd = hand, .events = POLLIN };
+	struct rdv_transports ignored;
+	struct xport_list all;
+	int rc;
+
+	pthread_setname_np(pthread_self(), READY_NAME);
+	if (poll(&given, 1, 0) == 0 && transports_find("auto", &all, NULL) == 0)
+		choose_probe(&all, NULL, &ignored);
+	rc = ready_take(hand, fd, e);
+	pthread_setname_np(pthread_self(), "watari"); /* it was started as /proc/self/exe */
 	return rc;
 }
 
@@ -376,15 +398,19 @@ int cmd_incoming(int argc, char **argv)
 	char host[XPORT_HOST_MAX], peer[XPORT_HOST_MAX] = "";
 	struct chan_want want;
 	struct err e = { 0 };
-	int fd = -1, rc;
+	int hand = -1, fd = -1, rc;
 
-	pthread_setname_np(pthread_self(), "watari"); /* receive started it as /proc/self/exe */
 	cmd_parse(&incoming_argp, argc, argv, &args);
-	rc = offer ? incoming_fd(args.fd, &fd, &e) : err_set(&e, -ENOMEM, "no memory for an offer");
+	rc = offer ? incoming_fd(args.fd, &hand, &e)
+		   : err_set(&e, -ENOMEM, "no memory for an offer");
 	if (rc == 0 && args.notify_fd)
 		rc = incoming_fd(args.notify_fd, &m.notify_fd, &e);
 	if (rc == 0)
 		rc = xport_rdma_parse(args.rdma_device, args.rdma_pin, &m.rdma, &e);
+	if (rc == 0 && (rc = incoming_ready(hand, &fd, &e)) == 1) {
+		free(offer);
+		return CMD_OK;
+	}
 	if (rc == 0) /* where the source reached us is where its data can reach us too */
 		rc = rdv_host(fd, false, host, &e);
 	if (rc == 0)

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watari receive: listens, and starts `watari incoming` for every connection that has spoken. Must
- * never read from a peer what it would act on: the child does, so nothing a peer sends can stall or
- * crash this. Invariant: at most RECEIVE_GREETING processes listen to peers that have not said yet
- * which guest they bring, of which one that has not proven who it is makes place when all are
- * taken; and no more guests than --max-moves are on their way in. One that has arrived does not
- * count. So no number of peers makes memory grow. Next in the flow: incoming.c.
+ * watari receive: listens, and has a `watari incoming` for every connection that has spoken; the
+ * next is kept ready. Must never read from a peer what it would act on: the child does, so nothing
+ * a peer sends can stall or crash this. Invariant: at most RECEIVE_GREETING processes listen to
+ * peers that have not said yet which guest they bring, of which one that has not proven who it is
+ * makes place when all are taken; and no more guests than --max-moves are on their way in. One that
+ * has arrived does not count. So no number of peers makes memory grow. Next in the flow:
+ * incoming.c.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -23,25 +22,19 @@
 #include "hv/base/clock.h"
 #include "hv/base/log.h"
 #include "hv/base/loop.h"
-#include "hv/base/size.h"
 #include "hv/cmd/cmd.h"
 #include "hv/cmd/listen.h"
+#include "hv/cmd/ready.h"
+#include "hv/cmd/receive_args.h"
 #include "hv/cmd/refusals.h"
 #include "hv/cmd/waiting.h"
 #include "hv/ctl/slots.h"
 #include "hv/migrate/rendezvous.h"
-#include "hv/vm/place.h"
 
-#define RECEIVE_GREETING 16 /* peers that have not brought a guest yet */
-#define RECEIVE_REFUSED  16 /* refused peers that have not hung up */
+#define RECEIVE_GREETING 16             /* peers that have not brought a guest yet */
+#define RECEIVE_REFUSED  16             /* refused peers that have not hung up */
+#define RECEIVE_READY_NS (NSEC_PER_SEC) /* after one that came, until the next is made ready */
 #define RECEIVE_COMING   (RECEIVE_GREETING + CTL_SLOTS_MAX)
-
-struct receive_args {
-	const char *listen, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk, *max_moves,
-		*place;
-	struct chan_want secure;
-	bool trust, once, overcommit, encrypt;
-};
 
 struct receive;
 struct receive_slot {
@@ -65,114 +58,9 @@ struct receive {
 	struct receive_slot coming[RECEIVE_COMING];
 	struct receive_slot refused[RECEIVE_REFUSED];
 	unsigned greeting;
-};
-
-enum {
-	RECEIVE_TRUST = 256,
-	RECEIVE_ONCE,
-	RECEIVE_SERIAL,
-	RECEIVE_TRACKING,
-	RECEIVE_OVERCOMMIT,
-	RECEIVE_DEVICE,
-	RECEIVE_PIN,
-	RECEIVE_TLS,
-	RECEIVE_PSK,
-	RECEIVE_ENCRYPT,
-	RECEIVE_MOVES,
-	RECEIVE_PLACE
-};
-
-static const struct argp_option receive_options[] = {
-	{ .name = "listen",
-		.key = 'l',
-		.arg = "ADDR:PORT",
-		.doc = "Where guests arrive; without ADDR: 127.0.0.1; port 0: any" },
-	{ .name = "trust-network",
-		.key = RECEIVE_TRUST,
-		.doc = "Allow an address others can reach, although peers are not authenticated" },
-	{ .name = "serial",
-		.key = RECEIVE_SERIAL,
-		.arg = "socket|file:PATH|stdio|none",
-		.doc = "Where the console of arriving guests leads (default: as before the move, "
-		       "but socket instead of stdio)" },
-	{ .name = "once",
-		.key = RECEIVE_ONCE,
-		.doc = "End after one connection, with 0 if its guest arrived" },
-	{ .name = "dirty-tracking",
-		.key = RECEIVE_TRACKING,
-		.arg = "auto|ring|log",
-		.doc = "How a later move finds pages the guest wrote (default auto)" },
-	{ .name = "max-moves",
-		.key = RECEIVE_MOVES,
-		.arg = "N",
-		.doc = "Let at most N guests be on their way to this host at once, 1 to 64 (default 8)" },
-	{ .name = "vcpu-cpus",
-		.key = RECEIVE_PLACE,
-		.arg = "CPUS|VCPU:CPUS[,...]|any",
-		.doc = "Where the threads of the virtual CPUs of arriving guests run (default: as the "
-		       "definition that this host keeps of the guest says, else any)" },
-	{ .name = "overcommit",
-		.key = RECEIVE_OVERCOMMIT,
-		.doc = "Do not refuse a guest larger than the memory that is free" },
-	{ .name = "rdma-device",
-		.key = RECEIVE_DEVICE,
-		.arg = "NAME",
-		.doc = "Over RDMA, take guests on this device alone" },
-	{ .name = "rdma-pin",
-		.key = RECEIVE_PIN,
-		.arg = "auto|all|chunk|odp",
-		.doc = "Over RDMA, how this end registers what the source asks for: odp by on-demand "
-		       "paging, the others by pinning, auto with on-demand paging where pinning "
-		       "does not fit (default auto)" },
-	{ .name = "tls",
-		.key = RECEIVE_TLS,
-		.arg = "DIR",
-		.doc = "Take guests under TLS alone, from sources whose certificate DIR/ca.pem "
-		       "vouches for; this host's are DIR/cert.pem and DIR/key.pem" },
-	{ .name = "psk",
-		.key = RECEIVE_PSK,
-		.arg = "FILE",
-		.doc = "Take guests under TLS alone, from a source that has the same key file (see "
-		       "'watari keygen')" },
-	{ .name = "encrypt",
-		.key = RECEIVE_ENCRYPT,
-		.doc = "Take guests only if their memory comes encrypted, too" },
-	{ 0 },
-};
-
-static error_t receive_option(int key, char *arg, struct argp_state *state)
-{
-	struct receive_args *a = state->input;
-
-	switch (key) {
-	case 'l': a->listen = arg; break;
-	case RECEIVE_TRUST: a->trust = true; break;
-	case RECEIVE_SERIAL: a->serial = arg; break;
-	case RECEIVE_ONCE: a->once = true; break;
-	case RECEIVE_TRACKING: a->tracking = arg; break;
-	case RECEIVE_OVERCOMMIT: a->overcommit = true; break;
-	case RECEIVE_DEVICE: a->rdma_device = arg; break;
-	case RECEIVE_PIN: a->rdma_pin = arg; break;
-	case RECEIVE_TLS: a->tls = arg; break;
-	case RECEIVE_PSK: a->psk = arg; break;
-	case RECEIVE_ENCRYPT: a->encrypt = true; break;
-	case RECEIVE_MOVES: a->max_moves = arg; break;
-	case RECEIVE_PLACE: a->place = arg; break;
-	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
-	case ARGP_KEY_END:
-		if (!a->listen)
-			argp_error(state, "--listen is missing");
-		break;
-	default: return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp receive_argp = {
-	.options = receive_options,
-	.parser = receive_option,
-	.doc = "Wait for guests that move to this host. Each one gets a process of its own, which "
-	       "goes on as a guest of this host when this command ends.",
+	struct ready ready; /* for the next that comes */
+	int ready_timer;
+	const char *words[READY_WORDS_MAX + 1];
 };
 
 static void receive_accept(void *arg, uint32_t events);
@@ -195,6 +83,51 @@ static struct receive_slot *receive_slot(struct receive_slot *slots, int n)
 	return NULL;
 }
 
+/* ---- timers, and the process kept ready ------------------------------------------------------ */
+
+static int receive_timer(
+	struct receive *r, int *timer, void (*fn)(void *arg, uint32_t events), struct err *e)
+{
+	*timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (*timer < 0)
+		return err_errno(e, "cannot make a timer");
+	return loop_add(r->loop, *timer, EPOLLIN, fn, r, e);
+}
+
+static bool receive_timer_ran(int timer)
+{
+	uint64_t count;
+
+	return read(timer, &count, sizeof(count)) == sizeof(count);
+}
+
+static void receive_timer_set(int timer, uint64_t ns)
+{
+	const struct itimerspec when = {
+		.it_value = { .tv_sec = (time_t)(ns / NSEC_PER_SEC),
+			.tv_nsec = (long)(ns % NSEC_PER_SEC) },
+	};
+
+	timerfd_settime(timer, 0, &when, NULL);
+}
+
+/*
+ * The next process kept ready, unless somebody is on the way in, who needs this host's time more.
+ * What does not work is said to the next that comes.
+ */
+static void receive_ready(void *arg, uint32_t events)
+{
+	struct receive *r = arg;
+
+	(void)events;
+	if (!receive_timer_ran(r->ready_timer) || r->ready.pid)
+		return;
+	for (int i = 0; i < RECEIVE_COMING; i++)
+		if (r->coming[i].fd >= 0)
+			return; /* its end winds the timer up again */
+	ready_start(&r->ready, r->words, NULL);
+}
+
 /* ---- telling of those refused ---------------------------------------------------------------- */
 
 static void receive_line(void *arg, const char *text)
@@ -212,29 +145,19 @@ static void receive_peer(int fd, char peer[XPORT_HOST_MAX])
 static void receive_tell(struct receive *r, const char *peer, const char *why)
 {
 	bool ran = r->refusals.end != 0;
-	const struct itimerspec when = { .it_value.tv_sec = REFUSALS_NS / NSEC_PER_SEC };
 
 	refusals_add(&r->refusals, peer, why, clock_mono_ns());
 	if (!ran)
-		timerfd_settime(r->timer, 0, &when, NULL);
+		receive_timer_set(r->timer, REFUSALS_NS);
 }
 
 static void receive_tell_rest(void *arg, uint32_t events)
 {
 	struct receive *r = arg;
-	uint64_t count;
 
 	(void)events;
-	if (read(r->timer, &count, sizeof(count)) == sizeof(count))
+	if (receive_timer_ran(r->timer))
 		refusals_end(&r->refusals, UINT64_MAX);
-}
-
-static int receive_timer(struct receive *r, struct err *e)
-{
-	r->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (r->timer < 0)
-		return err_errno(e, "cannot make a timer");
-	return loop_add(r->loop, r->timer, EPOLLIN, receive_tell_rest, r, e);
 }
 
 /* The child's last word, written at once: why it refused. What is told is bounded here, not there.
@@ -272,8 +195,10 @@ static void receive_news(void *arg, uint32_t events)
 	if (said && byte == 'R')
 		receive_told(s);
 	receive_slot_free(s);
-	if (!r->args->once)
+	if (!r->args->once) {
+		receive_timer_set(r->ready_timer, RECEIVE_READY_NS);
 		return;
+	}
 	/* Who only checks may come next. */
 	if (said && byte == 'C' && loop_add(r->loop, r->fd, EPOLLIN, receive_accept, r, NULL) == 0)
 		return;
@@ -315,81 +240,39 @@ static void receive_refuse(struct receive *r, int fd)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-/* In the child. Only what is safe after fork(); never returns. */
-static void receive_exec(const struct receive *r, int fd, int notify)
+/* The connection @fd to the process kept ready; to a new one where there is none, or it had died.
+ */
+static int receive_give(struct receive *r, int fd, struct receive_slot *s, struct err *e)
 {
-	char fd_text[16], notify_text[16];
-	char *argv[32] = { "watari", "incoming", "--fd", fd_text, "--notify-fd", notify_text };
-	int n = 6, null = open("/dev/null", O_RDONLY);
-	sigset_t none;
+	bool kept = r->ready.pid != 0;
+	int rc = kept ? ready_give(&r->ready, fd, &s->pid, &s->fd, e) : -EPIPE;
 
-	snprintf(fd_text, sizeof(fd_text), "%d", fd);
-	snprintf(notify_text, sizeof(notify_text), "%d", notify);
-	if (r->args->serial) {
-		argv[n++] = "--serial";
-		argv[n++] = (char *)(uintptr_t)r->args->serial; /* execv() takes it as it is */
-	}
-	argv[n++] = "--max-moves";
-	argv[n++] = (char *)(uintptr_t)r->args->max_moves;
-	argv[n++] = "--dirty-tracking";
-	argv[n++] = (char *)(uintptr_t)r->args->tracking;
-	if (r->args->place) {
-		argv[n++] = "--vcpu-cpus";
-		argv[n++] = (char *)(uintptr_t)r->args->place;
-	}
-	if (r->args->overcommit)
-		argv[n++] = "--overcommit";
-	if (r->args->rdma_device) {
-		argv[n++] = "--rdma-device";
-		argv[n++] = (char *)(uintptr_t)r->args->rdma_device;
-	}
-	if (r->args->rdma_pin) {
-		argv[n++] = "--rdma-pin";
-		argv[n++] = (char *)(uintptr_t)r->args->rdma_pin;
-	}
-	if (r->args->secure.how != CHAN_PLAIN) {
-		argv[n++] = r->args->secure.how == CHAN_TLS ? "--tls" : "--psk";
-		argv[n++] = (char *)(uintptr_t)r->args->secure.path;
-	}
-	if (r->args->secure.encrypt)
-		argv[n++] = "--encrypt";
-	setsid(); /* Ctrl-C at the receiver's terminal is not meant for its guests */
-	dup2(null, STDIN_FILENO);
-	fcntl(fd, F_SETFD, 0);
-	fcntl(notify, F_SETFD, 0);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	execv("/proc/self/exe", argv);
-	_exit(127);
+	if (rc == 0)
+		return 0;
+	err_clear(e);
+	rc = ready_start(&r->ready, r->words, e);
+	return rc ? rc : ready_give(&r->ready, fd, &s->pid, &s->fd, e);
 }
 
 static int receive_start(struct receive *r, int fd, struct receive_slot *s, struct err *e)
 {
-	int pipe_fd[2];
-	pid_t pid;
+	int rc = receive_give(r, fd, s, e);
 
-	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
-		return err_errno(e, "cannot make a pipe for an arriving guest");
-	if (loop_add(r->loop, pipe_fd[0], EPOLLIN, receive_news, s, e) < 0) {
-		close(pipe_fd[0]);
-		close(pipe_fd[1]);
-		return e->code;
+	if (rc < 0)
+		return rc;
+	rc = loop_add(r->loop, s->fd, EPOLLIN, receive_news, s, e);
+	if (rc < 0) {
+		kill(s->pid, SIGKILL); /* nobody would hear what it has to say */
+		close(s->fd);
+		s->fd = -1;
+		return rc;
 	}
-	s->fd = pipe_fd[0];
 	receive_peer(fd, s->peer);
 	s->proven = false;
 	s->since = ++r->arrivals;
 	s->greeting = true;
 	r->greeting++;
-	s->pid = pid = fork();
-	if (pid == 0)
-		receive_exec(r, fd, pipe_fd[1]);
-	if (pid < 0) {
-		err_errno(e, "cannot start a process for an arriving guest");
-		receive_slot_free(s);
-	}
-	close(pipe_fd[1]);
-	return pid < 0 ? e->code : 0;
+	return 0;
 }
 
 /*
@@ -464,10 +347,13 @@ static void receive_reap(struct receive *r)
 {
 	pid_t pid;
 
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
 		for (int i = 0; i < RECEIVE_COMING; i++)
 			if (r->coming[i].pid == pid)
 				r->coming[i].pid = 0;
+		if (r->ready.pid == pid)
+			ready_drop(&r->ready);
+	}
 }
 
 static void receive_signal(void *arg, uint32_t events)
@@ -499,36 +385,6 @@ static int receive_signals(struct receive *r, struct err *e)
 	return loop_add(r->loop, r->signal_fd, EPOLLIN, receive_signal, r, e);
 }
 
-/* What would fail for every guest is said at once. */
-static int receive_check(struct receive_args *a, struct err *e)
-{
-	struct vm_config c = { .name = "any",
-		.cpus = VM_CPUS_MAX,
-		.memory = GMEM_SIZE_MIN,
-		.kernel = "/any",
-		.serial = "none" };
-	struct xport_rdma rdma;
-	uint64_t most;
-	int rc = cmd_guest_key(&c, "dirty-tracking", a->tracking, e);
-
-	if (rc == 0)
-		rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
-
-	if (rc == 0)
-		rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e);
-	if (rc == 0 && a->serial)
-		rc = cmd_copy(c.serial, sizeof(c.serial), a->serial, "--serial", e);
-	if (rc == 0)
-		rc = cmd_guest_key(&c, "vcpu-cpus", a->place, e);
-	if (rc == 0)
-		rc = place_fits(c.place, &cpus_host, e);
-	if (rc == 0)
-		rc = vm_config_check(&c, e);
-	if (rc == 0)
-		rc = chan_want_parse(&a->secure, a->tls, a->psk, a->encrypt, e);
-	return rc ? rc : chan_want_check(&a->secure, e);
-}
-
 int cmd_receive(int argc, char **argv)
 {
 	static const struct waiting_ends ends = {
@@ -536,7 +392,9 @@ int cmd_receive(int argc, char **argv)
 		.shown_out = receive_shown_out,
 	};
 	struct receive_args args = { .tracking = "auto", .max_moves = "8" };
-	struct receive r = { .args = &args, .fd = -1, .refusals.line = receive_line };
+	struct receive r = {
+		.args = &args, .fd = -1, .refusals.line = receive_line, .ready = READY_NONE
+	};
 	char text[CTL_ADDR_MAX];
 	struct err e = { 0 };
 	int rc;
@@ -546,11 +404,14 @@ int cmd_receive(int argc, char **argv)
 	for (int i = 0; i < RECEIVE_REFUSED; i++)
 		r.refused[i] = (struct receive_slot){ .r = &r, .fd = -1 };
 	cmd_parse(&receive_argp, argc, argv, &args);
-	if (receive_check(&args, &e) < 0)
+	if (receive_args_check(&args, &e) < 0)
 		return cmd_fail(&e);
+	receive_args_words(&args, r.words);
 	r.fd = listen_open(args.listen, args.trust || args.secure.how != CHAN_PLAIN, text, &e);
 	r.loop = r.fd >= 0 ? loop_new(&e) : NULL;
-	if (!r.loop || receive_signals(&r, &e) < 0 || receive_timer(&r, &e) < 0 ||
+	if (!r.loop || receive_signals(&r, &e) < 0 ||
+		receive_timer(&r, &r.timer, receive_tell_rest, &e) < 0 ||
+		receive_timer(&r, &r.ready_timer, receive_ready, &e) < 0 ||
 		waiting_new(&r.waiting, r.loop, &ends, &r, &e) < 0 ||
 		loop_add(r.loop, r.fd, EPOLLIN, receive_accept, &r, &e) < 0) {
 		rc = cmd_fail(&e);
@@ -558,6 +419,7 @@ int cmd_receive(int argc, char **argv)
 	}
 	printf("listening on %s\n", text);
 	fflush(stdout);
+	receive_timer_set(r.ready_timer, 1);
 	rc = loop_run(r.loop);
 	refusals_end(&r.refusals, UINT64_MAX);
 out:

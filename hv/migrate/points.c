@@ -50,12 +50,14 @@ void mig_point(
 	const struct mig_points *p, const char *name, const struct xport_ops *ops, struct xport *x)
 {
 	bool crash = p->crash && strcmp(p->crash, name) == 0;
+	uint64_t now, end = clock_mono_ns() + 20 * NSEC_PER_MSEC;
 	struct xport_event ignored;
 
 	if (!crash && !(p->cut && strcmp(p->cut, name) == 0))
 		return;
-	/* What was posted before is to be on its way; what comes now is lost. */
-	ops->poll(x, 20 * NSEC_PER_MSEC, &ignored, 1, NULL);
+	/* What was posted before is to be on its way; all that comes now is lost. */
+	while ((now = clock_mono_ns()) < end && ops->poll(x, end - now, &ignored, 1, NULL) >= 0)
+		;
 	if (crash)
 		kill(getpid(), SIGKILL);
 	point_cut();

@@ -78,13 +78,18 @@ image_is() {
 	fi
 }
 
+# left DIR: the processes of this test in DIR, without the one that the receiver keeps ready for the next guest.
+left() {
+	"$TOOLS/pids" "$1" | grep -vxF "$(ready "$RECEIVER" || echo none)"
+}
+
 # only HOST...: the processes that are left are those hosts' guests and the receiver.
 only() {
 	local p host want="$RECEIVER"
 	for host in "$@"; do
 		want+=" $(field "$host" bird pid)"
 	done
-	for p in $("$TOOLS/pids" "$BATS_TEST_TMPDIR"); do
+	for p in $(left "$BATS_TEST_TMPDIR"); do
 		[ "$(readlink "/proc/$p/exe")" = "$W" ] || continue
 		[[ " $want " == *" $p "* ]] || { echo "left behind: $p ($(tr '\0' ' ' <"/proc/$p/cmdline"))"; return 1; }
 	done
@@ -125,7 +130,7 @@ verdict() {
 # only_left HOST: nothing has become of the other end but a socket without a process.
 only_left() {
 	case $1 in
-	A) [ -n "$(find B -type s)" ] && [ "$("$TOOLS/pids" "$BATS_TEST_TMPDIR/B")" = "$RECEIVER" ] ;;
+	A) [ -n "$(find B -type s)" ] && [ "$(left "$BATS_TEST_TMPDIR/B")" = "$RECEIVER" ] ;;
 	B) gone "$SRC" ;;
 	esac
 }

@@ -128,6 +128,22 @@ fails() {
 	[ "${#stderr_lines[@]}" -eq 1 ]
 }
 
+# children PID: of it, "PID NAME" a line.
+children() {
+	perl -e 'for (glob "/proc/[0-9]*/stat") { open(my $f, "<", $_) or next;
+		my $l = <$f> // next; print "$1 $2\n" if $l =~ /^(\d+) \((.*)\) \S (\d+) / && $3 == $ARGV[0] }' "$1"
+}
+
+# incoming RECEIVER: the processes it has for guests that come or came.
+incoming() {
+	children "$1" | sed -n '/ watari-ready$/!s/ .*//p'
+}
+
+# ready RECEIVER: the process it keeps for the next.
+ready() {
+	children "$1" | sed -n 's/ watari-ready$//p' | grep .
+}
+
 empty() {
 	[ -z "$(ls -A "$BATS_TEST_TMPDIR/$1")" ]
 }

@@ -60,12 +60,6 @@ places() {
 	[ ! -e A/.frozen ] && [ ! -e B/.frozen ]
 }
 
-# The processes that receive.
-incoming() {
-	perl -e 'for (glob "/proc/[0-9]*/stat") { open(my $f, "<", $_) or next;
-		my $l = <$f> // next; print "$1\n" if $l =~ /^(\d+) \(.*\) \S (\d+) / && $2 == $ARGV[0] }' "$1"
-}
-
 @test "kill -9 of one of ten arrivals: nine arrive, that one lives where it was" {
 	receiver B --max-moves 10
 	for i in {0..9}; do

@@ -113,12 +113,6 @@ refused() {
 	kill "$mute"
 }
 
-# The process that receives, the receiver's only child.
-incoming() {
-	perl -e 'for (glob "/proc/[0-9]*/stat") { open(my $f, "<", $_) or next;
-		my $l = <$f> // next; print "$1\n" if $l =~ /^(\d+) \(.*\) \S (\d+) / && $2 == $ARGV[0] }' "$1"
-}
-
 sent_beyond() {
 	local sent
 	sent=$(field A bird migration.sent_bytes) && [ "${sent:-0}" -ge "$1" ]

@@ -75,11 +75,12 @@ mend() {
 }
 
 # look: what both hosts say of the guest: " a:running:123 b:paused:77", by host, state and process; "incoming" is a
-# process of the receiver that has no guest to show yet. What the guest's own blocks say counts more (judge).
+# process of the receiver that has no guest to show yet, but for the one it keeps ready. What the guest's own blocks say counts more (judge).
 look() {
 	local host
 	for host in a b; do
-		lab_do $host '"$watari" list --json; r=$(cat /lab/receive.pid); cat /proc/$r/task/$r/children' \
+		lab_do $host '"$watari" list --json; r=$(cat /lab/receive.pid)
+			for c in $(cat /proc/$r/task/$r/children); do grep -qx watari-ready /proc/$c/comm || printf "%s " $c; done' \
 			>"$lab_pair/look.$host" 2>/dev/null &
 		looking[$host]=$!
 	done

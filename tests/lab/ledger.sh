@@ -77,15 +77,15 @@ ledger_afresh() {
 }
 
 # ledger_start HOST DIRECT SECONDS: the guest, from its disk, wherever it was last; tries again while somebody
-# has the disk's lock.
+# has the disk's lock. What it says first may follow half a line of one that was killed.
 ledger_start() {
 	local end=$((SECONDS + $3)) ups
-	ups=$(grep -c '^ledger: up' "$lab_pair/$1/guest" 2>/dev/null)
+	ups=$(grep -c 'ledger: up' "$lab_pair/$1/guest" 2>/dev/null)
 	while :; do
 		lab_do "$1" "start guest.run \$watari run --name ledger --memory 128M --cpus 1 --kernel \$kernel \
 			--initrd \$build/lab/ledger.cpio.gz --disk ledger,path=/store/disk.img,direct=$2 \
 			--serial file:/lab/guest --force --append 'console=ttyS0 quiet panic=-1'
-			up() { [ \"0\$(grep -c '^ledger: up' /lab/guest 2>/dev/null)\" -gt ${ups:-0} ]; }
+			up() { [ \"0\$(grep -c 'ledger: up' /lab/guest 2>/dev/null)\" -gt ${ups:-0} ]; }
 			wait_for 300 eval '[ -e /lab/guest.run.status ] || up'; up" && return
 		# It ended, and that was for want of the lock.
 		[ -e "$lab_pair/$1/guest.run.status" ] && grep -q 'in use by\|is locked' "$lab_pair/$1/guest.run.errors" &&
