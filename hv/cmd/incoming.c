@@ -185,20 +185,18 @@ static int incoming_config(const struct incoming_args *a, const struct rdv_offer
 }
 
 /*
- * Waits for the connection that the receiver gives over @hand. Before that, and while nobody waits
- * for it, it does what costs time and depends on nobody: looking for adapters loads their drivers.
+ * Waits for the connection that the receiver gives over @hand. Before that, unless it is there
+ * already, it does what takes time and is the same for all.
  * 1: there will never be one.
  */
 static int incoming_ready(int hand, int *fd, struct err *e)
 {
 	struct pollfd given = { .fd = hand, .events = POLLIN };
-	struct rdv_transports ignored;
-	struct xport_list all;
 	int rc;
 
 	pthread_setname_np(pthread_self(), READY_NAME);
-	if (poll(&given, 1, 0) == 0 && transports_find("auto", &all, NULL) == 0)
-		choose_probe(&all, NULL, &ignored);
+	if (poll(&given, 1, 0) == 0)
+		transports_load();
 	rc = ready_take(hand, fd, e);
 	pthread_setname_np(pthread_self(), "watari"); /* it was started as /proc/self/exe */
 	return rc;
@@ -422,7 +420,7 @@ int cmd_incoming(int argc, char **argv)
 	if (rc >= 0 && (rc = rdv_welcome(&m.chan, fd, &want, INCOMING_OFFER_NS, &e)) == 0)
 		rc = incoming_build(&args, &m, offer, &e);
 	if (rc == 1 && m.notify_fd >= 0)
-		(void)!write(m.notify_fd, "C", 1); /* only checked */
+		(void)!write(m.notify_fd, "C", 1); /* only looked */
 	if (rc || offer->definition) {
 		ctl_slot_close(&slot);
 		ctl_claim_drop(&claim);

@@ -173,7 +173,7 @@ static void receive_told(struct receive_slot *s)
 
 /*
  * The child said "P", its peer is proven, "G", it has a guest, "A", that arrived, "C", it only
- * checked, or "R" and why it refused; or its pipe closed without a word.
+ * looked, or "R" and why it refused; or its pipe closed without a word.
  */
 static void receive_news(void *arg, uint32_t events)
 {
@@ -199,7 +199,7 @@ static void receive_news(void *arg, uint32_t events)
 		receive_timer_set(r->ready_timer, RECEIVE_READY_NS);
 		return;
 	}
-	/* Who only checks may come next. */
+	/* Who only looks may come next. */
 	if (said && byte == 'C' && loop_add(r->loop, r->fd, EPOLLIN, receive_accept, r, NULL) == 0)
 		return;
 	loop_stop(r->loop, said && byte == 'A' ? CMD_OK : CMD_FAIL);

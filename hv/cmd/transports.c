@@ -49,13 +49,18 @@ const struct xport_ops *transport_at(size_t i)
 	return i < TRANSPORTS ? transports[i] : NULL;
 }
 
-static void *transports_load(void *arg)
+void transports_load(void)
+{
+	xrdma_warm();
+}
+
+static void *transports_thread(void *arg)
 {
 	(void)arg;
 	pthread_setname_np(pthread_self(), "transports");
 	/* At no lower priority than others: a move that comes meanwhile waits for the linker's
 	 * lock. */
-	xrdma_warm();
+	transports_load();
 	return NULL;
 }
 
@@ -67,6 +72,6 @@ void transports_warm(void)
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* Without the thread the first move does what it would have done. */
-	(void)!pthread_create(&thread, &attr, transports_load, NULL);
+	(void)!pthread_create(&thread, &attr, transports_thread, NULL);
 	pthread_attr_destroy(&attr);
 }

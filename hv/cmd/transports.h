@@ -12,8 +12,10 @@
 int transports_find(const char *name, struct xport_list *out, struct err *e);
 
 /*
- * Loads, in a thread of its own, what the first move of this process would have to wait for.
+ * Loads what the first move of this process would have to wait for; transports_warm() does so in a
+ * thread of its own. No adapter is opened.
  */
+void transports_load(void);
 void transports_warm(void);
 
 /* The transports by number, for who wants all of them; NULL behind the last. */

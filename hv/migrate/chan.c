@@ -169,6 +169,8 @@ int chan_read(struct chan *c, void *buf, size_t n, uint64_t deadline, struct err
 			n -= (size_t)got;
 			continue;
 		}
+		if (got == 0 && p != buf)
+			return err_set(e, -ECONNABORTED, CHAN_CUT_SHORT);
 		if (got == 0)
 			return err_set(e, -ECONNRESET, "the peer closed the connection");
 		r = got == -EAGAIN ? chan_wait(c->fd, wants, deadline, e) : (int)got;

@@ -76,7 +76,12 @@ int chan_want_check(const struct chan_want *w, struct err *e);
 /* Closes the socket and wipes the session. NULL is fine. */
 void chan_close(struct chan *c);
 
-/* All of @n bytes by @deadline. 0 or negative errno. */
+#define CHAN_CUT_SHORT "the peer closed the connection in the middle of a message"
+
+/*
+ * All of @n bytes by @deadline. 0 or negative errno: -ECONNRESET where the peer closed before the
+ * first of them, -ECONNABORTED (CHAN_CUT_SHORT) after it.
+ */
 int chan_read(struct chan *c, void *buf, size_t n, uint64_t deadline, struct err *e);
 int chan_write(struct chan *c, const void *buf, size_t n, uint64_t deadline, struct err *e);
 int chan_export(struct chan *c, const char *label, uint8_t out[CHAN_KEY_SIZE], struct err *e);

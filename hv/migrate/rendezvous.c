@@ -80,7 +80,8 @@ static int rdv_recv(struct chan *c, struct rdv_frame *f, uint64_t deadline, stru
 			"the peer speaks TLS, and this end was started without --tls or --psk");
 	if (f->len > sizeof(f->body) || f->type < RDV_HELLO || f->type > RDV_LAST)
 		return err_set(e, -EPROTO, "the peer is no watari: it does not speak its protocol");
-	return chan_read(c, f->body, f->len, deadline, e);
+	rc = chan_read(c, f->body, f->len, deadline, e);
+	return rc == -ECONNRESET ? err_set(e, -ECONNABORTED, CHAN_CUT_SHORT) : rc;
 }
 
 /* As rdv_recv(), and the frame must be of @type. A refusal comes back as the peer's own words. */
@@ -463,8 +464,8 @@ static int rdv_answer(struct chan *c, const struct rdv_checker *check, struct rd
 	for (unsigned i = 0; i < RDV_ASKS; i++) {
 		int r = rdv_recv(c, f, deadline, e);
 
-		if (r == -ECONNRESET && checked)
-			return 1;
+		if (r == -ECONNRESET)
+			return 1; /* between two messages: it has seen what it wanted to see */
 		if (r || !check || f->type == RDV_OFFER || f->type == RDV_DEFINE)
 			return r;
 		if (f->type == RDV_CHECK && checked == RDV_CHECKS)

@@ -91,6 +91,16 @@ refused() {
 	lives B bird
 }
 
+@test "a source that looks and goes is not called refused, and one-time receivers wait on" {
+	start A bird --memory 64M --append "$WORK"
+	receiver B --once
+	fails "transport rdma cannot be used" on A migrate bird --transport rdma --to "127.0.0.1:$PORT"
+	on A migrate bird --to "127.0.0.1:$PORT"
+	lives B bird
+	wait "$RECEIVER"
+	! grep refused B.log
+}
+
 @test "sixteen that say HELLO and no more: the next is turned away with a reason, and soon is not" {
 	start A bird --memory 256M --append "$WORK"
 	receiver B

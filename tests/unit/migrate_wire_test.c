@@ -232,6 +232,45 @@ static void a_source_asks_before_its_offer_and_may_leave_it_at_that(void **state
 	wbuf_fini(&w);
 }
 
+/* The first @n bytes of an OFFER, the first of its body among them, and then the source closes. */
+static void pair_leaves(struct pair *p, size_t n)
+{
+	static const uint8_t offer[8] = { 100, 0, 0, 0, RDV_OFFER, 0, 'x', 'x' };
+	pthread_t t;
+
+	pair_meet(p, &t);
+	if (n)
+		assert_int_equal(write(p->fd[0], offer, n), n);
+	shutdown(p->fd[0], SHUT_WR);
+	pthread_join(t, NULL);
+}
+
+static void who_leaves_between_two_messages_only_looked(void **state)
+{
+	struct pair *p = *state;
+
+	pair_leaves(p, 0);
+	assert_int_equal(p->rc, 1);
+}
+
+static void who_leaves_within_the_head_of_one_is_told_so(void **state)
+{
+	struct pair *p = *state;
+
+	pair_leaves(p, 5);
+	assert_int_equal(p->rc, -ECONNABORTED);
+	assert_string_equal(p->err.msg, CHAN_CUT_SHORT);
+}
+
+static void who_leaves_before_the_body_of_one_is_told_so(void **state)
+{
+	struct pair *p = *state;
+
+	pair_leaves(p, 6);
+	assert_int_equal(p->rc, -ECONNABORTED);
+	assert_string_equal(p->err.msg, CHAN_CUT_SHORT);
+}
+
 static void a_source_that_asks_for_ever_is_refused(void **state)
 {
 	static uint8_t body[RDV_FRAME_MAX];
@@ -534,6 +573,9 @@ int main(void)
 		PAIR_TEST(a_silent_or_closing_peer_ends_the_wait),
 		cmocka_unit_test(every_cut_of_an_offer_is_refused),
 		PAIR_TEST(a_source_asks_before_its_offer_and_may_leave_it_at_that),
+		PAIR_TEST(who_leaves_between_two_messages_only_looked),
+		PAIR_TEST(who_leaves_within_the_head_of_one_is_told_so),
+		PAIR_TEST(who_leaves_before_the_body_of_one_is_told_so),
 		PAIR_TEST(a_source_that_asks_for_ever_is_refused),
 		PAIR_TEST(facts_that_are_none_are_refused_with_the_reason),
 		cmocka_unit_test(every_cut_of_a_greeting_or_a_list_is_refused),
