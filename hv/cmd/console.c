@@ -14,9 +14,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define CONSOLE_ESCAPE   0x01 /* Ctrl-A */
-#define CONSOLE_CHUNK    256  /* bytes read at once; few, so that a paste cannot starve the loop */
-#define CONSOLE_FILE_MAX (64 << 10) /* of a stdin that is a file */
+#define CONSOLE_ESCAPE 0x01 /* Ctrl-A */
+#define CONSOLE_CHUNK  256  /* bytes read at once; few, so that a paste cannot starve the loop */
 
 /* Global because a signal handler and atexit() need it: there is one terminal. */
 static struct {
@@ -148,7 +147,7 @@ static void console_file(void)
 	size_t total = 0;
 	ssize_t n;
 
-	while (total < CONSOLE_FILE_MAX && (n = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
+	while (total < CONSOLE_INPUT_MAX && (n = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
 		console.ops.input(console.ops.arg, buf, (size_t)n);
 		total += (size_t)n;
 	}

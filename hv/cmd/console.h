@@ -12,6 +12,8 @@
 
 #include "hv/base/loop.h"
 
+#define CONSOLE_INPUT_MAX (64 << 10) /* of a stdin that is a file; it is typed at once */
+
 /* Without room() there always is; after it was 0, console_room() follows. A key whose operation is
  * NULL is not there. */
 struct console_ops {

@@ -94,3 +94,37 @@ load helper
 	[ "$(cat before)" = "$(cat after)" ]
 	[ "$(field A bird state)" = running ]
 }
+
+@test "what is typed at a guest that does not take it waits, and a terminal still detaches" {
+	command -v script >/dev/null || skip "script(1) is not installed"
+	teller
+	tell A bird
+	until_ok 10 test -S A/bird.console
+	kill -STOP "$RUN"
+	# more than a socket holds, from a file's beginning and from a pipe
+	perl -e 'print "f" x 20000' >file
+	WATARI_RUNTIME_DIR=$PWD/A "$W" console bird <file >/dev/null 2>&1 3>&- &
+	file=$!
+	{ perl -e 'print "z" x 40000'; sleep 60; } | WATARI_RUNTIME_DIR=$PWD/A "$W" console bird >piped 2>&1 3>&- &
+	mkfifo typed
+	echo "WATARI_RUNTIME_DIR=$PWD/A $W console bird; echo \"status \$?\" >end" >session
+	script -qec "bash session" /dev/null <typed >screen 2>&1 3>&- &
+	exec 9>typed
+	until_ok 10 grep -q "attached to guest bird" screen
+	perl -e '$| = 1; print "t" x 500 and select undef, undef, undef, 0.002 for 1 .. 200' >&9
+	until_ok 10 grep -q $'\a' screen
+	printf '\001d' >&9
+	until_ok 10 grep -q status end
+	exec 9>&-
+	[ "$(cat end)" = "status 0" ]
+	kill -CONT "$RUN"
+	# and then all of it arrives, but what the terminal's bell told of
+	until_ok 60 received z 40000
+	until_ok 10 received f 20000
+	kill "$file"
+}
+
+# received KEY COUNT: the guest has written that key back so often, as a viewer that listened from the start saw.
+received() {
+	[ "$(tr -dc "$1" <piped | wc -c)" -eq "$2" ]
+}
