@@ -123,8 +123,7 @@ int rdv_clock_measure(struct chan *c, struct rdv_clock *out, uint64_t timeout_ns
 int rdv_hello_read(struct chan *c, uint64_t *memory, uint64_t timeout_ns, struct err *e);
 /*
  * Target: says what this host can do, and reads OFFER or DEFINE; answers by @check (NULL: none are
- * answered) what is asked before. Refuses as above. 1: the source only wanted to look, and left
- * between two messages.
+ * answered) what is asked before. Refuses as above. 1: the source only looked, and has left.
  */
 int rdv_offer_read(struct chan *c, const struct rdv_transports *here,
 	const struct rdv_checker *check, struct rdv_offer *o, uint64_t timeout_ns, struct err *e);

@@ -105,7 +105,7 @@ load helper
 	perl -e 'print "f" x 20000' >file
 	WATARI_RUNTIME_DIR=$PWD/A "$W" console bird <file >/dev/null 2>&1 3>&- &
 	file=$!
-	{ perl -e 'print "z" x 40000'; sleep 60; } | WATARI_RUNTIME_DIR=$PWD/A "$W" console bird >piped 2>&1 3>&- &
+	perl -e 'print "z" x 40000' | WATARI_RUNTIME_DIR=$PWD/A "$W" console bird >piped 2>&1 3>&- &
 	mkfifo typed
 	echo "WATARI_RUNTIME_DIR=$PWD/A $W console bird; echo \"status \$?\" >end" >session
 	script -qec "bash session" /dev/null <typed >screen 2>&1 3>&- &
