@@ -161,7 +161,8 @@ static int xtcp_word_read(int fd, uint64_t deadline, uint8_t what[XPORT_PROOF_SI
 		}
 		if (n == 0 || errno == ECONNRESET)
 			return err_set(e, -ECONNREFUSED,
-				"it closed the connection; it expects another token or version");
+				"it closed the connection; it waits for this move no longer, "
+				"or expects another token or version");
 		if (errno != EAGAIN && errno != EINTR)
 			return err_errno(e, "reading its answer");
 		r = xtcp_wait(fd, POLLIN, deadline);
