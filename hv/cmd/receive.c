@@ -256,8 +256,10 @@ static int receive_give(struct receive *r, int fd, struct receive_slot *s, struc
 
 static int receive_start(struct receive *r, int fd, struct receive_slot *s, struct err *e)
 {
-	int rc = receive_give(r, fd, s, e);
+	int rc;
 
+	receive_peer(fd, s->peer); /* before anybody answers it: it may go then */
+	rc = receive_give(r, fd, s, e);
 	if (rc < 0)
 		return rc;
 	rc = loop_add(r->loop, s->fd, EPOLLIN, receive_news, s, e);
@@ -267,7 +269,6 @@ static int receive_start(struct receive *r, int fd, struct receive_slot *s, stru
 		s->fd = -1;
 		return rc;
 	}
-	receive_peer(fd, s->peer);
 	s->proven = false;
 	s->since = ++r->arrivals;
 	s->greeting = true;
