@@ -26,6 +26,8 @@ void xrdma_fail(struct xport *x, const struct err *why, bool plain)
 {
 	if (x->down.code && (!x->down_plain || plain))
 		return;
+	if (!x->down.code)
+		x->down_at = clock_mono_ns();
 	x->down = *why;
 	x->down_plain = plain;
 }

@@ -121,6 +121,7 @@ struct xport {
 	struct err down;      /* why the connection ended; code 0: it has not */
 	bool down_plain;      /* a mere close or flush: any other cause says more */
 	bool down_told;
+	uint64_t down_at; /* since when it has ended */
 };
 
 /* Kinds of work requests, in the high byte of wr_id; below it line or stream, then a number. */

@@ -19,6 +19,7 @@
 #define XRDMA_WATCH_NS  NSEC_PER_MSEC /* how often a busy end looks for news */
 #define XRDMA_LINGER_NS (100 * NSEC_PER_MSEC)
 #define XRDMA_SHUT_NS   (20 * NSEC_PER_MSEC)
+#define XRDMA_WORD_NS   (50 * NSEC_PER_MSEC)
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
@@ -169,6 +170,16 @@ static int xrdma_wait(struct xport *x, uint64_t begin, uint64_t deadline, struct
 	return xrdma_watch(x, left, e);
 }
 
+/*
+ * A peer that gives up says why, and then closes; but where its device is taken away, its kernel
+ * closes for it, by datagrams that do not wait for what is on the queue pair, which lives a little
+ * longer. So a close without a word is not told at once: the word may be right behind it.
+ */
+static bool xrdma_word_may_come(const struct xport *x)
+{
+	return x->down_plain && !x->shut && clock_mono_ns() - x->down_at < XRDMA_WORD_NS;
+}
+
 static int xrdma_poll(
 	struct xport *x, uint64_t timeout_ns, struct xport_event *ev, int max, struct err *e)
 {
@@ -186,19 +197,22 @@ static int xrdma_poll(
 		bool down = x->down.code;
 		bool more = xrdma_turn(x);
 		int n = xrdma_collect(x, ev, max);
+		bool awaited = down && xrdma_word_may_come(x);
 
 		if (n)
 			return n;
-		if (down && !more) {
+		if (down && !more && !awaited) {
 			ev[0] = (struct xport_event){ .type = XPORT_EV_DOWN, .err = x->down };
 			x->down_told = true;
 			return 1;
 		}
-		if (x->down.code)
+		if (x->down.code && !awaited)
 			continue;
 		if (timeout_ns == 0 || clock_mono_ns() >= deadline)
 			return 0;
-		if (!more)
+		if (awaited)
+			r = xrdma_watch(x, NSEC_PER_MSEC, e);
+		else if (!more)
 			r = xrdma_wait(x, begin, deadline, e);
 	}
 	return r;
