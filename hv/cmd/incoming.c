@@ -21,6 +21,7 @@
 #include "hv/cmd/guest_main.h"
 #include "hv/cmd/incoming_check.h"
 #include "hv/cmd/ready.h"
+#include "hv/cmd/receive_args.h"
 #include "hv/cmd/state_dir.h"
 #include "hv/ctl/history.h"
 #include "hv/cmd/transports.h"
@@ -31,42 +32,15 @@
 #define INCOMING_OFFER_NS (4 * NSEC_PER_SEC) /* a peer that says nothing for so long is dropped */
 
 struct incoming_args {
-	const char *fd, *notify_fd, *serial, *tracking, *rdma_device, *rdma_pin, *tls, *psk,
-		*max_moves, *place;
-	bool overcommit, encrypt;
+	const char *fd, *notify_fd;
+	struct receive_args as; /* what its receiver was told, of which it does its part */
 };
 
-enum {
-	INCOMING_FD = 256,
-	INCOMING_NOTIFY,
-	INCOMING_SERIAL,
-	INCOMING_TRACKING,
-	INCOMING_OVERCOMMIT,
-	INCOMING_DEVICE,
-	INCOMING_PIN,
-	INCOMING_TLS,
-	INCOMING_PSK,
-	INCOMING_ENCRYPT,
-	INCOMING_MOVES,
-	INCOMING_PLACE
-};
+enum { INCOMING_FD = 512, INCOMING_NOTIFY };
 
 static const struct argp_option incoming_options[] = {
 	{ .name = "fd", .key = INCOMING_FD, .arg = "N", .doc = "Where the connection is given" },
 	{ .name = "notify-fd", .key = INCOMING_NOTIFY, .arg = "N", .doc = "Told of the arrival" },
-	{ .name = "serial", .key = INCOMING_SERIAL, .arg = "SPEC", .doc = "As of receive" },
-	{ .name = "dirty-tracking",
-		.key = INCOMING_TRACKING,
-		.arg = "HOW",
-		.doc = "As of receive" },
-	{ .name = "overcommit", .key = INCOMING_OVERCOMMIT, .doc = "As of receive" },
-	{ .name = "rdma-device", .key = INCOMING_DEVICE, .arg = "NAME", .doc = "As of receive" },
-	{ .name = "rdma-pin", .key = INCOMING_PIN, .arg = "HOW", .doc = "As of receive" },
-	{ .name = "tls", .key = INCOMING_TLS, .arg = "DIR", .doc = "As of receive" },
-	{ .name = "psk", .key = INCOMING_PSK, .arg = "FILE", .doc = "As of receive" },
-	{ .name = "encrypt", .key = INCOMING_ENCRYPT, .doc = "As of receive" },
-	{ .name = "max-moves", .key = INCOMING_MOVES, .arg = "N", .doc = "As of receive" },
-	{ .name = "vcpu-cpus", .key = INCOMING_PLACE, .arg = "CPUS", .doc = "As of receive" },
 	{ 0 },
 };
 
@@ -75,19 +49,10 @@ static error_t incoming_option(int key, char *arg, struct argp_state *state)
 	struct incoming_args *a = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT: state->child_inputs[0] = &a->as; break;
 	case INCOMING_FD: a->fd = arg; break;
 	case INCOMING_NOTIFY: a->notify_fd = arg; break;
-	case INCOMING_SERIAL: a->serial = arg; break;
-	case INCOMING_TRACKING: a->tracking = arg; break;
-	case INCOMING_OVERCOMMIT: a->overcommit = true; break;
-	case INCOMING_DEVICE: a->rdma_device = arg; break;
-	case INCOMING_PIN: a->rdma_pin = arg; break;
-	case INCOMING_TLS: a->tls = arg; break;
-	case INCOMING_PSK: a->psk = arg; break;
-	case INCOMING_ENCRYPT: a->encrypt = true; break;
-	case INCOMING_MOVES: a->max_moves = arg; break;
-	case INCOMING_PLACE: a->place = arg; break;
-	case ARGP_KEY_END:
+	case ARGP_KEY_NO_ARGS: /* before anybody's ARGP_KEY_END */
 		if (!a->fd)
 			argp_error(state, "--fd is missing");
 		break;
@@ -100,6 +65,7 @@ static const struct argp incoming_argp = {
 	.options = incoming_options,
 	.parser = incoming_option,
 	.doc = "Started by 'watari receive' for each guest that arrives; not meant to be started by hand.",
+	.children = (const struct argp_child[]){ { .argp = &receive_argp }, { 0 } },
 };
 
 /* The descriptor named by @text; it must be open. It will not be inherited any further. */
@@ -120,7 +86,7 @@ static int incoming_fd(const char *text, int *fd, struct err *e)
  * Where its vCPUs run is this host's to say: by --vcpu-cpus; else by the definition that it keeps
  * of a guest of that name, if it still can be done. What is said of vCPUs that it lacks is nothing.
  */
-static int incoming_vcpus(const struct incoming_args *a, struct vm_config *c, struct err *e)
+static int incoming_vcpus(const struct receive_args *a, struct vm_config *c, struct err *e)
 {
 	struct vm_config *kept = NULL;
 	struct inifile_moved m;
@@ -146,7 +112,7 @@ static int incoming_vcpus(const struct incoming_args *a, struct vm_config *c, st
 }
 
 /* The definition that came, with what is this host's to say. */
-static int incoming_decode(const struct incoming_args *a, const struct rdv_offer *offer,
+static int incoming_decode(const struct receive_args *a, const struct rdv_offer *offer,
 	struct vm_config *c, struct err *e)
 {
 	struct rbuf r = rbuf_of(offer->config, offer->config_len);
@@ -171,7 +137,7 @@ static int incoming_decode(const struct incoming_args *a, const struct rdv_offer
 }
 
 /* What the guest is here, and whether this host can be its host now. */
-static int incoming_config(const struct incoming_args *a, const struct rdv_offer *offer,
+static int incoming_config(const struct receive_args *a, const struct rdv_offer *offer,
 	struct vm_config *c, struct err *e)
 {
 	int rc = incoming_decode(a, offer, c, e);
@@ -252,7 +218,7 @@ static int incoming_replaces(const struct vm_config *c, struct err *e)
 }
 
 /* Keeps the definition of a guest that does not run, and says so to the source. */
-static int incoming_keep(const struct incoming_args *a, struct guest_main_args *m,
+static int incoming_keep(const struct receive_args *a, struct guest_main_args *m,
 	const struct rdv_offer *offer, struct err *e)
 {
 	struct vm_config c;
@@ -278,7 +244,7 @@ static int incoming_keep(const struct incoming_args *a, struct guest_main_args *
 }
 
 /* One of the places that this host has for guests on their way. 1: there is none. */
-static int incoming_place(const struct incoming_args *a, struct guest_main_args *m,
+static int incoming_place(const struct receive_args *a, struct guest_main_args *m,
 	const struct rdv_offer *offer, struct err *e)
 {
 	char waits[CTL_SLOTS_TEXT], what[CTL_SLOT_TEXT], from[XPORT_HOST_MAX] = "?";
@@ -323,7 +289,7 @@ static int incoming_claim(struct guest_main_args *m, const struct vm_config *c, 
 }
 
 /* What the source asks first, then its offer. 1: it only wanted to ask. */
-static int incoming_offer(const struct incoming_args *a, struct guest_main_args *m,
+static int incoming_offer(const struct receive_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
 {
 	struct incoming_check check = {
@@ -340,7 +306,7 @@ static int incoming_offer(const struct incoming_args *a, struct guest_main_args 
 }
 
 /* All that may fail before the machine stands. The peer hears why. 1: nobody comes. */
-static int incoming_build(const struct incoming_args *a, struct guest_main_args *m,
+static int incoming_build(const struct receive_args *a, struct guest_main_args *m,
 	struct rdv_offer *offer, struct err *e)
 {
 	struct vm_config config;
@@ -386,7 +352,7 @@ static int incoming_refused(int notify_fd, const char *peer, struct err *e)
 
 int cmd_incoming(int argc, char **argv)
 {
-	struct incoming_args args = { .tracking = "auto", .max_moves = "8" };
+	struct incoming_args args = { .as = RECEIVE_ARGS };
 	struct ctl_claim claim = CTL_CLAIM_NONE;
 	struct ctl_slot slot = CTL_SLOT_NONE;
 	struct guest_main_args m = {
@@ -404,7 +370,7 @@ int cmd_incoming(int argc, char **argv)
 	if (rc == 0 && args.notify_fd)
 		rc = incoming_fd(args.notify_fd, &m.notify_fd, &e);
 	if (rc == 0)
-		rc = xport_rdma_parse(args.rdma_device, args.rdma_pin, &m.rdma, &e);
+		rc = xport_rdma_parse(args.as.rdma_device, args.as.rdma_pin, &m.rdma, &e);
 	if (rc == 0 && (rc = incoming_ready(hand, &fd, &e)) == 1) {
 		free(offer);
 		return CMD_OK;
@@ -414,11 +380,11 @@ int cmd_incoming(int argc, char **argv)
 	if (rc == 0)
 		rc = rdv_host(fd, true, peer, &e);
 	if (rc == 0)
-		rc = chan_want_parse(&want, args.tls, args.psk, args.encrypt, &e);
+		rc = chan_want_parse(&want, args.as.tls, args.as.psk, args.as.encrypt, &e);
 	if (rc == 0)
 		rc = m.signal_fd = guest_signals(&e);
 	if (rc >= 0 && (rc = rdv_welcome(&m.chan, fd, &want, INCOMING_OFFER_NS, &e)) == 0)
-		rc = incoming_build(&args, &m, offer, &e);
+		rc = incoming_build(&args.as, &m, offer, &e);
 	if (rc == 1 && m.notify_fd >= 0)
 		(void)!write(m.notify_fd, "C", 1); /* only looked */
 	if (rc || offer->definition) {

@@ -25,11 +25,10 @@ struct ready {
 #define READY_NAME      "watari-ready" /* of such a process, in /proc/PID/comm, until it is given */
 
 /*
- * Starts one in @r, which has none. @words: what it is told on its command line, at most
- * READY_WORDS_MAX, and NULL after them.
+ * Starts one in @r, which has none. @words: what it is told on its command line, and NULL.
  * 0, or -errno with the cause in @e.
  */
-int ready_start(struct ready *r, const char *const *words, struct err *e);
+int ready_start(struct ready *r, char *const *words, struct err *e);
 /*
  * Gives it the connection @fd, of which it gets a descriptor of its own. From then on @r has none:
  * @pid and @news are the caller's. -EPIPE: it had died, and @r has none, either.

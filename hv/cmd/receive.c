@@ -60,7 +60,7 @@ struct receive {
 	unsigned greeting;
 	struct ready ready; /* for the next that comes */
 	int ready_timer;
-	const char *words[READY_WORDS_MAX + 1];
+	char *const *words; /* of our command line, which are theirs, too */
 };
 
 static void receive_accept(void *arg, uint32_t events);
@@ -392,7 +392,7 @@ int cmd_receive(int argc, char **argv)
 		.spoken = receive_spoken,
 		.shown_out = receive_shown_out,
 	};
-	struct receive_args args = { .tracking = "auto", .max_moves = "8" };
+	struct receive_args args = RECEIVE_ARGS;
 	struct receive r = {
 		.args = &args, .fd = -1, .refusals.line = receive_line, .ready = READY_NONE
 	};
@@ -405,9 +405,9 @@ int cmd_receive(int argc, char **argv)
 	for (int i = 0; i < RECEIVE_REFUSED; i++)
 		r.refused[i] = (struct receive_slot){ .r = &r, .fd = -1 };
 	cmd_parse(&receive_argp, argc, argv, &args);
+	r.words = argv + 1;
 	if (receive_args_check(&args, &e) < 0)
 		return cmd_fail(&e);
-	receive_args_words(&args, r.words);
 	r.fd = listen_open(args.listen, args.trust || args.secure.how != CHAN_PLAIN, text, &e);
 	r.loop = r.fd >= 0 ? loop_new(&e) : NULL;
 	if (!r.loop || receive_signals(&r, &e) < 0 ||

@@ -104,7 +104,7 @@ static error_t receive_option(int key, char *arg, struct argp_state *state)
 	case RECEIVE_PLACE: a->place = arg; break;
 	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
 	case ARGP_KEY_END:
-		if (!a->listen)
+		if (!a->listen && state->root_argp == &receive_argp) /* not of an incoming's */
 			argp_error(state, "--listen is missing");
 		break;
 	default: return ARGP_ERR_UNKNOWN;
@@ -133,7 +133,6 @@ int receive_args_check(struct receive_args *a, struct err *e)
 
 	if (rc == 0)
 		rc = number_parse(a->max_moves, "max-moves", 1, CTL_SLOTS_MAX, &most, e);
-
 	if (rc == 0)
 		rc = xport_rdma_parse(a->rdma_device, a->rdma_pin, &rdma, e);
 	if (rc == 0 && a->serial)
@@ -147,34 +146,4 @@ int receive_args_check(struct receive_args *a, struct err *e)
 	if (rc == 0)
 		rc = chan_want_parse(&a->secure, a->tls, a->psk, a->encrypt, e);
 	return rc ? rc : chan_want_check(&a->secure, e);
-}
-
-void receive_args_words(const struct receive_args *a, const char *words[READY_WORDS_MAX + 1])
-{
-	bool tls = a->secure.how == CHAN_TLS, psk = a->secure.how == CHAN_PSK;
-	const struct {
-		const char *name, *value;
-	} with[] = {
-		{ "--max-moves", a->max_moves },
-		{ "--dirty-tracking", a->tracking },
-		{ "--serial", a->serial },
-		{ "--vcpu-cpus", a->place },
-		{ "--rdma-device", a->rdma_device },
-		{ "--rdma-pin", a->rdma_pin },
-		{ "--tls", tls ? a->secure.path : NULL },
-		{ "--psk", psk ? a->secure.path : NULL },
-	};
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < sizeof(with) / sizeof(with[0]); i++) {
-		if (!with[i].value)
-			continue;
-		words[n++] = with[i].name;
-		words[n++] = with[i].value;
-	}
-	if (a->overcommit)
-		words[n++] = "--overcommit";
-	if (a->secure.encrypt)
-		words[n++] = "--encrypt";
-	words[n] = NULL;
 }

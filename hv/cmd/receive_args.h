@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command line of watari receive: its options, whether they make sense on this host, and what
- * of them each process for a guest is told. All texts are the command line's, and live as long.
- * Next in the flow: receive.c.
+ * The command line of watari receive: its options, and whether they make sense on this host. Each
+ * process for a guest gets the same words, and does its part of them. All texts are the command
+ * line's, and live as long.
+ * Next in the flow: receive.c, incoming.c.
  */
 #ifndef WATARI_CMD_RECEIVE_ARGS_H
 #define WATARI_CMD_RECEIVE_ARGS_H
@@ -11,7 +12,6 @@
 #include <stdbool.h>
 
 #include "hv/base/err.h"
-#include "hv/cmd/ready.h"
 #include "hv/migrate/chan.h"
 
 struct receive_args {
@@ -21,12 +21,11 @@ struct receive_args {
 	bool trust, once, overcommit, encrypt;
 };
 
-extern const struct argp receive_argp; /* its input: a struct receive_args with the defaults */
+#define RECEIVE_ARGS ((struct receive_args){ .tracking = "auto", .max_moves = "8" })
+
+extern const struct argp receive_argp; /* its input: a struct receive_args, from RECEIVE_ARGS */
 
 /* What would fail for every guest is said at once. Fills @a->secure. 0, or -errno. */
 int receive_args_check(struct receive_args *a, struct err *e);
-
-/* The command line of a process for a guest, without what ready_start() adds; ends with NULL. */
-void receive_args_words(const struct receive_args *a, const char *words[READY_WORDS_MAX + 1]);
 
 #endif
