@@ -364,6 +364,7 @@ int cmd_incoming(int argc, char **argv)
 	struct err e = { 0 };
 	int hand = -1, fd = -1, rc;
 
+	args.as.given = true;
 	cmd_parse(&incoming_argp, argc, argv, &args);
 	rc = offer ? incoming_fd(args.fd, &hand, &e)
 		   : err_set(&e, -ENOMEM, "no memory for an offer");

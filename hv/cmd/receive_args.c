@@ -104,7 +104,7 @@ static error_t receive_option(int key, char *arg, struct argp_state *state)
 	case RECEIVE_PLACE: a->place = arg; break;
 	case ARGP_KEY_ARG: argp_error(state, "there is nothing to do with '%s'", arg); break;
 	case ARGP_KEY_END:
-		if (!a->listen && state->root_argp == &receive_argp) /* not of an incoming's */
+		if (!a->listen && !a->given)
 			argp_error(state, "--listen is missing");
 		break;
 	default: return ARGP_ERR_UNKNOWN;

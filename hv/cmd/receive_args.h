@@ -19,6 +19,7 @@ struct receive_args {
 		*place;
 	struct chan_want secure;
 	bool trust, once, overcommit, encrypt;
+	bool given; /* to a process that listens nowhere: it is given its connection */
 };
 
 #define RECEIVE_ARGS ((struct receive_args){ .tracking = "auto", .max_moves = "8" })
