@@ -11,6 +11,7 @@
 #include "bench/figure.h"
 #include "bench/report.h"
 #include "hv/base/size.h"
+#include "hv/migrate/xport.h"
 
 static error_t demo_parse(int key, char *arg, struct argp_state *state)
 {
@@ -24,6 +25,21 @@ static const struct argp demo_argp = {
 	.doc = "Moves a running 1 GiB guest five times between two ends on this machine and tells "
 	       "how long it was away.",
 };
+
+/* What a guest could travel by on this machine, and why not; the first that can is taken. */
+static void demo_transports(bench_transports at)
+{
+	struct xport_addr here = { .host = "127.0.0.1", .streams = 1 };
+	const struct xport_ops *ops;
+	struct xport_probe can;
+
+	printf("Transports:\n");
+	for (size_t i = 0; (ops = at(i)); i++) {
+		ops->probe(&here, &can);
+		printf("  %-6s %-10s %s\n", ops->name, can.usable ? "usable" : "unusable", can.why);
+	}
+	printf("\n");
+}
 
 /* The one sentence to remember. */
 static void demo_conclude(const struct campaign *k)
@@ -55,12 +71,12 @@ int bench_demo_main(int argc, char **argv, bench_transports at)
 	struct progress p;
 	int rc;
 
-	(void)at;
 	if (argp_parse(&demo_argp, argc, argv, 0, NULL, NULL) != 0)
 		return 2;
 	printf("A guest of 1 GiB, full of random data, rewrites 8 MiB of it at 200 000 pages a "
 	       "second.\nIt will move five times between two watari processes on this machine, "
 	       "running all the time.\n\n");
+	demo_transports(at);
 	fflush(stdout);
 	progress_init(&p, stdout);
 	rc = bench_plan_init(&plan, &e);

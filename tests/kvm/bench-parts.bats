@@ -71,3 +71,16 @@ json() {
 		500 + $_->{away_observers_error_us} + $_->{freeze_guest_us} / 10 } @{$r->{runs}}' <r.json)" -le 1 ]
 	[ -z "$(ls -d watari-bench.* 2>/dev/null)" ]
 }
+
+@test "the demo begins with what a guest could travel by here, and why not by the rest" {
+	XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR "$W" bench demo >demo.log 2>&1 3>&- &
+	demo=$!
+	until_ok 60 grep -q "move 1/5" demo.log
+	kill -INT "$demo"
+	wait "$demo" || true
+	"$W" probe 127.0.0.1 >probe.log || true
+	[ "$(grep -cE '^(rdma|tcp|uring) ' probe.log)" -eq 3 ]
+	grep -E '^(rdma|tcp|uring) ' probe.log | while IFS= read -r line; do
+		grep -qxF "  $line" demo.log || { cat demo.log; echo "not said: $line"; return 1; }
+	done
+}
